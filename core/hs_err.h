@@ -1,0 +1,93 @@
+/* Errors: one small must-use value.
+ *
+ * Owns: the error type, its classes and texts. A code is 0 (fine), negative (an errno, negated) or
+ * positive (one of ours, below). It is a struct so that it cannot be mistaken for a byte count;
+ * counts leave through out-parameters. Must not know: where an error came from.
+ * Tested by: tests/unit/core_err.c. */
+#pragma once
+
+#include "hs_base.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_err {
+    int32_t code;
+} hs_err;
+
+/* Our own codes. The order is part of the interface: new ones go last. */
+enum {
+    HS_E_BLOCKED = 1, /* full or not ready now: try again after the event that says so */
+    HS_E_CLOSED,      /* the other side, or this object, is closed */
+    HS_E_PROTOCOL,    /* the peer broke the protocol */
+    HS_E_LIMIT,       /* a configured limit would be passed */
+    HS_E_USAGE,       /* the caller broke a rule that is written at the prototype */
+    HS_E_INTERNAL,    /* a fault of ours */
+    HS_E_MAX_
+};
+
+/* What a caller can do about an error. */
+typedef enum hs_err_kind {
+    HS_ERR_NONE,     /* nothing: it is not an error */
+    HS_ERR_BLOCKED,  /* wait, then try again */
+    HS_ERR_CLOSED,   /* let go of the object */
+    HS_ERR_IO,       /* the system refused: report, maybe retry elsewhere */
+    HS_ERR_PROTOCOL, /* the peer is at fault: end the connection */
+    HS_ERR_LIMIT,    /* shed load, or raise the limit */
+    HS_ERR_USAGE,    /* mend the calling code */
+    HS_ERR_INTERNAL  /* report a bug */
+} hs_err_kind;
+
+#ifdef __cplusplus
+#define HS_OK (hs_err{0})
+#else
+#define HS_OK ((hs_err){0})
+#endif
+
+/* Whether `e` is no error. */
+static inline bool hs_ok(hs_err e)
+{
+    return e.code == 0;
+}
+
+/* One of our codes (HS_E_...) as an error. */
+static inline hs_err hs_err_of(int32_t code)
+{
+    hs_err e = {code};
+    return e;
+}
+
+/* A positive errno value as an error. */
+static inline hs_err hs_err_errno(int errno_value)
+{
+    hs_err e = {-errno_value};
+    return e;
+}
+
+/* What the caller can do about `e`. EAGAIN is BLOCKED; EPIPE, ECONNRESET, ECANCELED, ESHUTDOWN are
+ * CLOSED; ENOMEM, ENOBUFS, EMFILE, ENFILE are LIMIT; EINVAL, EBADF are USAGE; any other errno is IO.
+ * Shard: any. Never fails. */
+HS_API hs_err_kind hs_err_class(hs_err e);
+
+/* The symbolic name ("ECONNRESET", "HS_E_LIMIT", "OK"; "E<number>" is never returned: an unknown
+ * code is "UNKNOWN"). Static storage. Shard: any. */
+HS_API const char *hs_err_name(hs_err e);
+
+/* A sentence without a full stop for a log line. Static storage. Shard: any. */
+HS_API const char *hs_err_text(hs_err e);
+
+HS_END_DECLS
+
+/* Return the error of `expr` to the caller, if it is one. Hidden control flow: one of three. */
+#define HS_TRY(expr)                                                                               \
+    do {                                                                                           \
+        hs_err hs_try_err_ = (expr);                                                               \
+        if (HS_UNLIKELY(!hs_ok(hs_try_err_)))                                                      \
+            return hs_try_err_;                                                                    \
+    } while (0)
+
+/* Return the error `code` (one of ours, or a negated errno) unless `cond` holds. */
+#define HS_ENSURE(cond, code)                                                                      \
+    do {                                                                                           \
+        if (HS_UNLIKELY(!(cond)))                                                                  \
+            return hs_err_of(code);                                                                \
+    } while (0)

@@ -1,0 +1,49 @@
+/* Every limit of the lower layers, in one place, with why.
+ *
+ * Past a limit comes backpressure first, then a clear error: never unbounded growth, never a silent
+ * drop. What a user may want to set is an option whose default stands here. */
+#pragma once
+
+#include "hs_base.h"
+
+/* Shards in one process: an ordered pair of shards has a queue, so memory grows with the square. */
+#define HS_SHARDS_MAX 256
+/* Calls from one shard to another that are under way. A queue has room for twice as many messages:
+ * the calls of its sender and the answers to the calls of its receiver, so an answer always fits. */
+#define HS_CALLS_MAX 256
+#define HS_MAIL_CAPACITY (2 * HS_CALLS_MAX)
+HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0, "a ring's size is a power of two");
+
+/* Submission entries: what one turn of a busy shard queues before it waits. When more is queued, the
+ * backend submits in between. Completions: four for each, so that multishot bursts do not overflow. */
+#define HS_SQ_ENTRIES 1024
+#define HS_CQ_ENTRIES (4 * HS_SQ_ENTRIES)
+/* Completions, tasks and messages handled in one turn before timers and submission get theirs. */
+#define HS_TURN_EVENTS_MAX 256
+#define HS_TURN_TASKS_MAX 1024
+#define HS_TURN_TIMERS_MAX 256
+#define HS_TURN_MAIL_MAX 64
+
+/* Receive buffers: 16 KiB holds the largest head that we take in one piece. A shard starts with
+ * few, so that a quiet one stays small and a busy one stays in its cache; it grows on exhaustion. */
+#define HS_RBUF_BYTES 16384
+#define HS_RBUFS_MIN 32
+#define HS_RBUFS_MAX 1024
+HS_STATIC_ASSERT((HS_RBUFS_MAX & (HS_RBUFS_MAX - 1)) == 0, "a ring's size is a power of two");
+HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit");
+
+/* Connections of a shard. Files run out first on most machines. */
+#define HS_CONNS_MAX (1u << 20)
+#define HS_TIMERS_MAX (1u << 22)
+/* Chunks of 4 KiB for sending and for requests' arenas: 256 MiB a shard. */
+#define HS_CHUNKS_MAX (1u << 16)
+/* A stream that has this much unsent pushes back; below the low-water mark it takes more. */
+#define HS_SEND_HIGH_BYTES (256u * 1024)
+#define HS_SEND_LOW_BYTES (64u * 1024)
+HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
+/* Vectors in one send: 64 chunks of 4 KiB are as much as a socket buffer usually takes. */
+#define HS_SEND_IOV_MAX 64
+/* A closing connection reads and drops what still comes, for this long and this much, so that the
+ * last answer is not lost to a reset (RFC 9112 section 9.6). */
+#define HS_LINGER_MS 2000
+#define HS_LINGER_BYTES_MAX (256u * 1024)

@@ -1,0 +1,67 @@
+/* A pool of equal slots with generations.
+ *
+ * Owns: slabs of HS_POOL_SLAB_BYTES, each cut into slots. A free slot costs no memory beyond its
+ * slab; a slab without a used slot goes back to the system at hs_pool_trim, so memory returns after
+ * a burst. Slots are taken from the lowest slab that has room, so that high ones run empty.
+ * A reference (index and generation in one integer) tells a slot that was given back and taken
+ * again from the one that was meant: a late completion is recognised, not obeyed.
+ * Must not know: what is in a slot. Single shard.
+ * Tested by: tests/unit/core_pool.c (model-based, with failing memory). */
+#pragma once
+
+#include "hs_err.h"
+#include "hs_mem.h"
+
+HS_BEGIN_DECLS
+
+#define HS_POOL_SLAB_BYTES 65536
+
+typedef struct hs_pool hs_pool;
+typedef struct hs_pool_slab hs_pool_slab;
+
+struct hs_pool {
+    const hs_mem *mem;
+    hs_pool_slab **slabs; /* by number; NULL where one was given back */
+    uint32_t slabs_max;
+    uint32_t slab_first_free; /* no slab below it has room */
+    uint32_t slots_max;       /* limit */
+    uint32_t slots_used;
+    uint32_t slots_per_slab;
+    uint32_t slot_bytes;
+    uint32_t slabs_live; /* slabs that hold memory now */
+};
+
+/* Prepare a pool of at most `slots_max` (> 0) slots of `slot_bytes` (> 0, at most 32 KiB; rounded
+ * up to 16) each, aligned to 16. Takes no slab yet, only the table of slabs. `mem` is borrowed for
+ * the pool's life. Shard: owner only. Errors: -ENOMEM. */
+HS_API HS_NODISCARD hs_err hs_pool_init(hs_pool *pool, const hs_mem *mem, size_t slot_bytes,
+                                        uint32_t slots_max);
+
+/* Give back all slabs. No slot may be in use (asserted). Shard: owner only. */
+HS_API void hs_pool_fini(hs_pool *pool);
+
+/* Take a slot; its contents are undefined. NULL at the limit or without memory. O(1) in the usual
+ * case. Owned by the caller until hs_pool_give. Shard: owner only. */
+HS_API void *hs_pool_take(hs_pool *pool);
+
+/* Give a used slot back; every reference to it is stale from now on. Shard: owner only. */
+HS_API void hs_pool_give(hs_pool *pool, void *slot);
+
+/* A reference to a used slot; never 0. Shard: owner only. */
+HS_API uint64_t hs_pool_ref(const hs_pool *pool, const void *slot);
+
+/* The slot that `ref` meant, or NULL where it was given back since. Shard: owner only. */
+HS_API void *hs_pool_get(const hs_pool *pool, uint64_t ref);
+
+/* Give slabs without a used slot back to the system, but for `keep` of them (the lowest).
+ * Returns how many bytes went back. Shard: owner only. */
+HS_API size_t hs_pool_trim(hs_pool *pool, uint32_t keep);
+
+/* Call `fn` for each used slot; `fn` may give back the slot it was called with, and no other.
+ * Shard: owner only. */
+HS_API void hs_pool_each(hs_pool *pool, void (*fn)(void *slot, void *ctx), void *ctx);
+
+/* Check every slab and free list; asserts on a fault. O(slots). Shard: owner only. */
+HS_API void hs_pool_validate(const hs_pool *pool);
+
+HS_END_DECLS
