@@ -1,0 +1,62 @@
+/* A group of shards: the threads of a server, started, stopped and joined in order.
+ *
+ * Owns: one pinned thread for each shard, the queues between them, the thread that writes log
+ * lines, and the waiting for signals. Must not know: what the shards do. Tested by:
+ * tests/plain/shards.c (also under TSan). */
+#pragma once
+
+#include "hs_shard.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_group_options {
+    uint32_t shards;        /* 0: as many as the process may use (affinity and cgroup) */
+    bool pin_off;           /* leave the threads to the scheduler */
+    hs_log_level log_level; /* 0 is HS_LOG_ERROR: see hs_group_options_init */
+    int log_fd;             /* where log lines go; -1: nowhere */
+    const hs_mem *mem;      /* NULL: the system's */
+    /* Called once on each shard's own thread before its loop runs. An error ends the start of the
+     * whole group. May be NULL. */
+    hs_err (*start)(hs_shard *shard, void *ctx);
+    /* Called once on each shard's own thread when the group is asked to stop; the loop goes on
+     * until nothing holds the shard. May be NULL. */
+    void (*stop)(hs_shard *shard, void *ctx);
+    /* Called once on each shard's own thread after its loop has ended. May be NULL. */
+    void (*end)(hs_shard *shard, void *ctx);
+    void *ctx;
+} hs_group_options;
+
+/* Set every option to its default: as many shards as allowed, pinned, info lines to standard error.
+ */
+HS_API void hs_group_options_init(hs_group_options *options);
+
+/* Start the shards. On return every `start` has succeeded, and loops are running; *group is owned
+ * by the caller until hs_group_join. On an error all shards are stopped and joined again. Errors:
+ * what `start` returned, -ENOMEM, HS_E_USAGE (bad options), or why the backend cannot be used
+ * (logged with the remedy). Thread: any. */
+HS_API HS_NODISCARD hs_err hs_group_start(const hs_group_options *options, hs_group **group);
+
+/* How many shards run. Thread: any. */
+HS_API uint32_t hs_group_shards(const hs_group *group);
+
+/* Shard `id`: to read its counters. Thread: any. */
+HS_API hs_shard *hs_group_shard(const hs_group *group, uint32_t id);
+
+/* Ask all shards to stop. Returns at once; asking twice is allowed. Thread: any; may be called from
+ * a signal handler. */
+HS_API void hs_group_stop(hs_group *group);
+
+/* Wait until every shard has ended, then free the group. Thread: any but a shard's; once. */
+HS_API void hs_group_join(hs_group *group);
+
+/* Wait for SIGINT or SIGTERM or the end of all shards, then hs_group_stop. The caller must have
+ * blocked both signals before hs_group_start (hs_group_block_signals), so that no other thread gets
+ * them. A second signal is answered by `again` (may be NULL), called on this thread.
+ * Returns when the shards have ended; hs_group_join comes next. Thread: any but a shard's. */
+HS_API void hs_group_wait_signals(hs_group *group, void (*again)(void *ctx), void *ctx);
+
+/* Block SIGINT and SIGTERM in the calling thread and those it makes later, and ignore SIGPIPE.
+ * Thread: the main thread, before others exist. */
+HS_API void hs_group_block_signals(void);
+
+HS_END_DECLS

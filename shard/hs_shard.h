@@ -1,0 +1,136 @@
+/* A shard: one thread's event loop, with all that belongs to it.
+ *
+ * Owns: the loop, its tasks, timers, memory pools, counters and log; one I/O backend. Everything in
+ * a shard is touched by its own thread alone; other threads reach it through hs_call and
+ * hs_group_stop. Must not know: sockets' protocols.
+ * Tested by: tests/unit/shard_*.c on the sim backend, tests/plain/shards.c under TSan. */
+#pragma once
+
+#include "hs_chain.h"
+#include "hs_counters.h"
+#include "hs_heap.h"
+#include "hs_io.h"
+#include "hs_log.h"
+#include "hs_pool.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_shard hs_shard;
+typedef struct hs_group hs_group;
+
+/* The shard whose thread this is, or NULL on any other thread. */
+HS_API hs_shard *hs_shard_self(void);
+
+/* Its number in its group, from 0. Shard: any. */
+HS_API uint32_t hs_shard_id(const hs_shard *shard);
+
+/* How many shards its group has. Shard: any. */
+HS_API uint32_t hs_shard_count(const hs_shard *shard);
+
+/* Shard `id` (below hs_shard_count) of the same group: to name it in hs_call, not to touch it.
+ * Shard: any. */
+HS_API hs_shard *hs_shard_peer(const hs_shard *shard, uint32_t id);
+
+/* Its backend. Shard: owner only. */
+HS_API hs_io *hs_shard_io(hs_shard *shard);
+
+/* Nanoseconds of a clock that only goes forward, read once a turn. Shard: owner only. */
+HS_API uint64_t hs_shard_now_ns(const hs_shard *shard);
+
+/* Seconds since 1970, UTC, read at most once a turn. Shard: owner only. */
+HS_API uint64_t hs_shard_wall_s(hs_shard *shard);
+
+/* Where the shard's memory comes from. Shard: any. */
+HS_API const hs_mem *hs_shard_mem(const hs_shard *shard);
+
+/* The pool of chunks (HS_CHUNK_BYTES) for chains and arenas. Shard: owner only. */
+HS_API hs_pool *hs_shard_chunks(hs_shard *shard);
+
+/* Its counters. Shard: owner counts, any reads. */
+HS_API hs_counters *hs_shard_counters(hs_shard *shard);
+
+/* Its log, for hs_log_write. Shard: owner only. */
+HS_API hs_log *hs_shard_log(hs_shard *shard);
+
+/* A random number: from the system's seed, or the simulation's. Shard: owner only. */
+HS_API uint64_t hs_shard_random(hs_shard *shard);
+
+/* Whether the group was asked to stop. Shard: owner only. */
+HS_API bool hs_shard_stopping(const hs_shard *shard);
+
+/* Keep the loop running while stopping, until the same number of releases. A listener or a
+ * connection holds its shard, so that a stop waits for it. Shard: owner only. */
+HS_API void hs_shard_hold(hs_shard *shard);
+HS_API void hs_shard_release(hs_shard *shard);
+
+/* ---- tasks ---- */
+
+typedef struct hs_task hs_task;
+typedef void hs_task_fn(hs_task *task);
+
+/* Something to do later in this shard. The caller owns the storage; zeroed storage is idle. */
+struct hs_task {
+    hs_task *next;
+    hs_task_fn *fn; /* NULL: not posted */
+};
+
+/* Run `fn(task)` from the loop, after the tasks that were posted before. Posting a task that is
+ * posted is an error of the programmer. The task is idle again when `fn` starts.
+ * Shard: owner only. Never fails. */
+HS_API void hs_task_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
+
+/* ---- timers ---- */
+
+typedef struct hs_timer hs_timer;
+typedef void hs_timer_fn(hs_timer *timer);
+
+/* Zeroed storage is a timer that is not set. */
+struct hs_timer {
+    hs_heap_node node;
+    hs_timer_fn *fn;
+};
+
+/* Run `fn(timer)` once at `deadline_ns` of the shard's clock or soon after (the loop wakes with a
+ * resolution of 1 ms or better). A timer that is set moves, and never fails then. It is unset when
+ * `fn` starts. Errors: -ENOMEM, HS_E_LIMIT (HS_TIMERS_MAX); the timer is unset then.
+ * Shard: owner only. */
+HS_API HS_NODISCARD hs_err hs_timer_set(hs_shard *shard, hs_timer *timer, uint64_t deadline_ns,
+                                        hs_timer_fn *fn);
+
+/* The same, `after_ms` milliseconds from the turn's time. */
+HS_API HS_NODISCARD hs_err hs_timer_after(hs_shard *shard, hs_timer *timer, uint64_t after_ms,
+                                          hs_timer_fn *fn);
+
+/* Unset a timer, if it is set. Its function will not run. Shard: owner only. */
+HS_API void hs_timer_cancel(hs_shard *shard, hs_timer *timer);
+
+/* Whether it is set. */
+static inline bool hs_timer_active(const hs_timer *timer)
+{
+    return hs_heap_has(&timer->node);
+}
+
+/* ---- calls across shards ---- */
+
+typedef struct hs_call hs_call;
+typedef void hs_call_fn(hs_call *call);
+
+/* A function that runs on another shard, and one that runs here when it has. The storage belongs to
+ * the caller; from the start until `done` runs it belongs to the call. `arg` and `result` are
+ * handed over with it: only the shard on which a function runs touches them. */
+struct hs_call {
+    hs_call_fn *fn;   /* on the target */
+    hs_call_fn *done; /* on the origin; must be set */
+    void *arg;
+    uint64_t result;
+    hs_shard *origin, *target;
+};
+
+/* Run call->fn on `target`, then call->done here. Order between two shards is kept. A shard may
+ * call itself. The rule against deadlock: an answer always has room, so no shard ever waits for
+ * another's queue. Shard: any; it becomes the origin. Errors: HS_E_BLOCKED (HS_CALLS_MAX calls to
+ * that target are under way: try again when one is done), HS_E_CLOSED (the group is past stopping);
+ * neither function is called then. */
+HS_API HS_NODISCARD hs_err hs_call_start(hs_shard *target, hs_call *call);
+
+HS_END_DECLS
