@@ -1,0 +1,71 @@
+# Finds what the set-up prepared: liburing (>= 2.9) and wolfSSL from the cache folder, whose place is
+# computed here as deploy/lib.sh computes it; hwloc from the distribution.
+
+function(hs_cache_dir out)
+    set(root "$ENV{HTTPSHARD_CACHE}")
+    if(NOT root)
+        set(root "$ENV{XDG_CACHE_HOME}")
+        if(NOT root)
+            set(root "$ENV{HOME}/.cache")
+        endif()
+        string(APPEND root "/httpshard")
+    endif()
+    set(id linux)
+    set(version 0)
+    if(EXISTS /etc/os-release)
+        file(STRINGS /etc/os-release lines REGEX "^(ID|VERSION_ID)=")
+        foreach(line IN LISTS lines)
+            string(REGEX MATCH "^(ID|VERSION_ID)=\"?([^\"]*)\"?$" matched "${line}")
+            if(CMAKE_MATCH_1 STREQUAL "ID")
+                set(id ${CMAKE_MATCH_2})
+            elseif(CMAKE_MATCH_1 STREQUAL "VERSION_ID")
+                set(version ${CMAKE_MATCH_2})
+            endif()
+        endforeach()
+    endif()
+    set(${out} "${root}/${id}-${version}-${CMAKE_HOST_SYSTEM_PROCESSOR}" PARENT_SCOPE)
+endfunction()
+
+function(hs_import name include library)
+    foreach(path IN ITEMS ${include} ${library})
+        if(NOT EXISTS ${path})
+            message(FATAL_ERROR "${name}: ${path} is missing. Run ./deploy/setup")
+        endif()
+    endforeach()
+    add_library(hs::${name} STATIC IMPORTED GLOBAL)
+    set_target_properties(hs::${name} PROPERTIES
+        IMPORTED_LOCATION ${library}
+        INTERFACE_INCLUDE_DIRECTORIES ${include}
+        INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${include})
+endfunction()
+
+# deps.cmake is written by deploy/setup last, once all is built:
+# HS_URING_VERSION, HS_URING_INCLUDE, HS_URING_LIBRARY, and the same three for HS_WOLFSSL.
+hs_cache_dir(HS_CACHE)
+if(NOT EXISTS ${HS_CACHE}/deps.cmake)
+    message(FATAL_ERROR "${HS_CACHE}/deps.cmake is missing: liburing and wolfSSL were not set up "
+                        "for this system and user. Run ./deploy/setup")
+endif()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${HS_CACHE}/deps.cmake)
+include(${HS_CACHE}/deps.cmake)
+
+if(HS_URING_VERSION VERSION_LESS 2.9)
+    message(FATAL_ERROR "liburing ${HS_URING_VERSION} is older than 2.9. Run ./deploy/setup")
+endif()
+hs_import(uring ${HS_URING_INCLUDE} ${HS_URING_LIBRARY})
+if(HTTPSHARD_TLS)
+    hs_import(wolfssl ${HS_WOLFSSL_INCLUDE} ${HS_WOLFSSL_LIBRARY})
+    set_target_properties(hs::wolfssl PROPERTIES INTERFACE_LINK_LIBRARIES m)
+endif()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HWLOC QUIET hwloc)
+if(NOT HWLOC_FOUND)
+    message(FATAL_ERROR "hwloc is missing (package libhwloc-dev). Run ./deploy/setup")
+endif()
+add_library(hs_hwloc INTERFACE)
+add_library(hs::hwloc ALIAS hs_hwloc)
+target_include_directories(hs_hwloc SYSTEM INTERFACE ${HWLOC_INCLUDE_DIRS})
+target_link_libraries(hs_hwloc INTERFACE ${HWLOC_LINK_LIBRARIES})

@@ -1,0 +1,129 @@
+# Helpers to declare tests. All link the static library, whose hidden symbols a static link sees, and
+# have the private include paths of all layers.
+#
+#   hs_unit_test(NAME sources...)            Criterion; label unit. Not built for TSan, whose shadow
+#                                            memory clashes with Criterion's arena at start
+#   hs_plain_test(NAME sources... [ARGS a..] [TIMEOUT s])   a program that exits 0; label plain
+#   hs_sim_test(NAME sources... [ARGS a..] [TIMEOUT s])     the same; label sim
+#   hs_fuzz_target(NAME sources... CORPUS dir [SECONDS s])  LLVMFuzzerTestOneInput; label fuzz. With
+#                                            HTTPSHARD_FUZZ it fuzzes for SECONDS (default 20);
+#                                            elsewhere it replays the corpus
+#   hs_script_test(NAME LABEL l COMMAND c... [TIMEOUT s] [SERIAL])   any command
+#
+# A program or script that cannot run here exits with 77 and says why in a line "SKIP: why".
+
+# Criterion's Test() and LLVMFuzzerTestOneInput() are functions without a prototype.
+add_library(hs_test_compile INTERFACE)
+target_compile_options(hs_test_compile INTERFACE -Wno-missing-prototypes)
+if(HS_LTO)
+    # The machine code beside the LTO form is enough for a test, and links in no time.
+    target_compile_options(hs_test_compile INTERFACE -fno-lto)
+    target_link_options(hs_test_compile INTERFACE -fno-lto)
+endif()
+
+set(HS_RUN_PREFIX "")
+if(HTTPSHARD_SANITIZE STREQUAL "tsan")
+    # Older TSan runtimes die where mmap is randomised by more than 28 bits: run without that.
+    execute_process(COMMAND setarch ${CMAKE_HOST_SYSTEM_PROCESSOR} -R true
+                    RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+    if(NOT failed)
+        set(HS_RUN_PREFIX setarch ${CMAKE_HOST_SYSTEM_PROCESSOR} -R)
+    endif()
+endif()
+
+set(HS_SANITIZER_ENV
+    "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1")
+
+function(hs_register_test name label timeout)
+    add_test(NAME ${label}.${name} COMMAND ${HS_RUN_PREFIX} ${ARGN})
+    set_tests_properties(${label}.${name} PROPERTIES
+        LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
+        ENVIRONMENT "${HS_SANITIZER_ENV}")
+endfunction()
+
+function(hs_test_program name)
+    add_executable(${name} ${ARGN})
+    get_property(dirs GLOBAL PROPERTY HS_LAYER_DIRS)
+    target_include_directories(${name} PRIVATE ${dirs} ${PROJECT_SOURCE_DIR}/tests)
+    # In this order: the later flags weaken the earlier ones.
+    target_link_libraries(${name} PRIVATE hs_compile hs_test_compile httpshard_static
+                                          Threads::Threads)
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests)
+endfunction()
+
+function(hs_unit_test name)
+    if(HTTPSHARD_SANITIZE STREQUAL "tsan")
+        return()
+    endif()
+    if(NOT TARGET hs_criterion)
+        pkg_check_modules(CRITERION QUIET criterion)
+        if(NOT CRITERION_FOUND)
+            message(FATAL_ERROR "Criterion is missing (package libcriterion-dev). Run "
+                                "./deploy/setup --test, or configure with -DHTTPSHARD_TESTS=OFF")
+        endif()
+        add_library(hs_criterion INTERFACE IMPORTED GLOBAL)
+        target_include_directories(hs_criterion SYSTEM INTERFACE ${CRITERION_INCLUDE_DIRS})
+        target_link_libraries(hs_criterion INTERFACE ${CRITERION_LINK_LIBRARIES})
+    endif()
+    hs_test_program(unit_${name} ${ARGN})
+    target_link_libraries(unit_${name} PRIVATE hs_criterion)
+    hs_register_test(${name} unit 120 $<TARGET_FILE:unit_${name}>)
+endfunction()
+
+function(hs_plain_or_sim_test label name)
+    cmake_parse_arguments(PARSE_ARGV 2 arg "" "TIMEOUT" "ARGS")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 300)
+    endif()
+    hs_test_program(${label}_${name} ${arg_UNPARSED_ARGUMENTS})
+    hs_register_test(${name} ${label} ${arg_TIMEOUT} $<TARGET_FILE:${label}_${name}> ${arg_ARGS})
+endfunction()
+
+function(hs_plain_test)
+    hs_plain_or_sim_test(plain ${ARGV})
+endfunction()
+
+function(hs_sim_test)
+    hs_plain_or_sim_test(sim ${ARGV})
+endfunction()
+
+function(hs_fuzz_target name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS;SECONDS" "")
+    if(NOT arg_SECONDS)
+        set(arg_SECONDS 20)
+    endif()
+    get_filename_component(corpus ${arg_CORPUS} ABSOLUTE)
+    if(NOT IS_DIRECTORY ${corpus})
+        message(FATAL_ERROR "hs_fuzz_target(${name}): no corpus folder ${corpus}")
+    endif()
+    set(target fuzz_${name})
+    if(HTTPSHARD_FUZZ)
+        hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS})
+        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        # What it finds goes to the build tree; the corpus in the source tree is only read.
+        set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
+        file(MAKE_DIRECTORY ${found}/corpus)
+        math(EXPR timeout "${arg_SECONDS} + 120")
+        hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
+            -max_total_time=${arg_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+            -artifact_prefix=${found}/ ${found}/corpus ${corpus})
+    else()
+        hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS}
+                        ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c)
+        hs_register_test(${name} fuzz 120 $<TARGET_FILE:${target}> ${corpus})
+    endif()
+endfunction()
+
+function(hs_script_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "LABEL;TIMEOUT" "COMMAND")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 300)
+    endif()
+    hs_register_test(${name} ${arg_LABEL} ${arg_TIMEOUT} ${arg_COMMAND})
+    if(arg_SERIAL)
+        set_tests_properties(${arg_LABEL}.${name} PROPERTIES RUN_SERIAL ON)
+    endif()
+endfunction()

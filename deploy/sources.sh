@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# Builds liburing and wolfSSL from the distribution's source packages. Sourced by deploy/setup.
+# apt fetches and verifies them by way of a sources list of our own, kept in the cache folder: the
+# machine's apt configuration is read, to learn which mirror it uses, and never written.
+
+# The suite with new enough sources: its own where the system is new enough, else this one.
+source_suite_floor=trixie
+
+# The system's mirror, as its own apt knows it: lines "address codename" for Debian's archives.
+apt_mirrors()
+{
+    apt-get indextargets --format '$(CREATED_BY) $(ORIGIN) $(REPO_URI) $(CODENAME)' |
+        awk '$1 == "Packages" && $2 == "Debian" { print $3, $4 }' | sort -u
+}
+
+write_source_list()
+{
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirrors base security suite
+    mirrors=$(apt_mirrors)
+    if [ -z "$mirrors" ]; then
+        # A machine whose lists were cleaned away knows its mirrors again after an update.
+        as_root apt-get update >"$log" 2>&1 || fail_log "apt-get update failed: is the network up?"
+        mirrors=$(apt_mirrors)
+    fi
+    base=$(awk '$2 !~ /-/ { print $1; exit }' <<<"$mirrors")
+    security=$(awk '$2 ~ /-security$/ { print $1; exit }' <<<"$mirrors")
+    [ -n "$base" ] || die "apt knows no Debian archive here: its source packages are needed for" \
+        "liburing >= $uring_version_min and wolfSSL >= $wolfssl_version_min"
+    [ -r "$keyring" ] || die "$keyring is missing: install debian-archive-keyring"
+
+    suite=$source_suite_floor
+    # shellcheck disable=SC1091
+    if [ "$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")" -gt 13 ] 2>/dev/null; then
+        suite=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+    fi
+    mkdir -p "$cache/apt/lists/partial" "$cache/src"
+    printf 'deb-src [signed-by=%s] %s %s main\n' "$keyring" "$base" "$suite" >"$cache/apt/list"
+    [ -z "$security" ] || printf 'deb-src [signed-by=%s] %s %s-security main\n' \
+        "$keyring" "$security" "$suite" >>"$cache/apt/list"
+}
+
+# apt-get with our list and state, and the machine's way to the network.
+apt_private()
+{
+    apt-get -o Dir::Etc::SourceList="$cache/apt/list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" \
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        -o APT::Sandbox::User=root "$@"
+}
+
+# Fetches and unpacks the source package $1 to $cache/src/$1.
+fetch_source()
+{
+    local name=$1 dsc
+    if [ -z "${source_list_ready-}" ]; then
+        write_source_list
+        if ! apt_private update >"$log" 2>&1 || grep -qE '^(E|W):' "$log"; then
+            if grep -q NO_PUBKEY "$log"; then
+                fail_log "the archive keyring here is too old to verify $source_suite_floor:"\
+" update the package debian-archive-keyring (on Debian 12: 2023.3+deb12u2 or newer)"
+            fi
+            grep -q '^E:' "$log" && fail_log "cannot fetch the list of source packages"
+            grep -qE '^(Err|Ign)' "$log" && fail_log "cannot fetch the list of source packages"
+        fi
+        source_list_ready=yes
+    fi
+    rm -rf "$cache/src/$name" "$cache/src/download"
+    mkdir -p "$cache/src/download"
+    (cd "$cache/src/download" && apt_private source --download-only "$name") >"$log" 2>&1 ||
+        fail_log "cannot fetch the source package $name"
+    dsc=$(ls "$cache/src/download/$name"_*.dsc)
+    dpkg-source --extract "$dsc" "$cache/src/$name" >"$log" 2>&1 ||
+        fail_log "cannot unpack the source package $name"
+    source_version=$(sed -n 's/^Version: //p' "$dsc" | head -n 1)
+}
+
+# Is version $1 at least $2?
+version_at_least() { dpkg --compare-versions "$1" ge "$2"; }
+
+# A library is ready when its stamp tells of this very recipe (this file's text) and it is there.
+recipe_stamp() { cat "$HS_ROOT/deploy/sources.sh" "$HS_ROOT"/deploy/check/*.c | sha256sum | cut -c1-16; }
+
+is_ready() { [ "$(sed -n 1p "$cache/$1/stamp" 2>/dev/null)" = "$(recipe_stamp)" ]; }
+
+setup_uring()
+{
+    is_ready liburing && return 0
+    say "building liburing"
+    fetch_source liburing
+    version_at_least "$source_version" "$uring_version_min" ||
+        die "the distribution's liburing is $source_version: $uring_version_min is needed"
+    local prefix=$cache/liburing
+    rm -rf "$prefix"
+    mkdir -p "$prefix"
+    (
+        cd "$cache/src/liburing"
+        # liburing brings no libc start-up of its own, hence no stack protector.
+        export CFLAGS='-O3 -g -fPIC -fno-stack-protector -fno-omit-frame-pointer'
+        ./configure --prefix="$prefix" --libdir="$prefix/lib"
+        make -C src -j "$(hs_jobs)" liburing.a
+        make -C src install ENABLE_SHARED=0
+    ) >"$log" 2>&1 || fail_log "liburing does not build"
+    check_uring "$prefix/include" "$prefix/lib/liburing.a"
+    rm -rf "$cache/src/liburing"
+    printf '%s\n%s\n' "$(recipe_stamp)" "$source_version" >"$prefix/stamp"
+}
+
+# Proves that header, library and version belong together, and that the library fits a shared one.
+check_uring()
+{
+    local include=$1 library=$2 program=$cache/check_uring
+    {
+        gcc -O2 -isystem "$include" -o "$program" "$HS_ROOT/deploy/check/uring_version.c" "$library"
+        gcc -shared -o "$program.so" -Wl,--whole-archive "$library" -Wl,--no-whole-archive
+    } >"$log" 2>&1 || fail_log "liburing at $library does not link"
+    uring_version=$("$program" 2>"$log") || fail_log "liburing at $library does not run"
+    say "liburing $uring_version: $library"
+    # A kernel or container that denies rings is no reason to stop the build.
+    [ ! -s "$log" ] || say "note: this system denies io_uring ($(cat "$log"))"
+    rm -f "$program" "$program.so"
+}
+
+setup_wolfssl()
+{
+    is_ready wolfssl && return 0
+    apt_install "${packages_wolfssl[@]}"
+    say "building wolfSSL (about a minute)"
+    fetch_source wolfssl
+    version_at_least "$source_version" "$wolfssl_version_min" ||
+        die "the distribution's wolfSSL is $source_version: $wolfssl_version_min is needed"
+    local prefix=$cache/wolfssl assembly=--enable-intelasm
+    [ "$(uname -m)" = x86_64 ] || assembly=--enable-armasm
+    rm -rf "$prefix"
+    mkdir -p "$prefix"
+    (
+        cd "$cache/src/wolfssl"
+        ./autogen.sh
+        # RFC 8446 appendix D.4 is no configure option, only a macro.
+        ./configure --prefix="$prefix" --libdir="$prefix/lib" --enable-static --disable-shared \
+            --with-pic "$assembly" --enable-sp=yes,asm --enable-tls13 --disable-oldtls \
+            --enable-session-ticket --enable-earlydata --enable-ocsp --enable-ocspstapling \
+            --enable-ocspstapling2 --enable-crl --enable-sni --enable-alpn --enable-quic \
+            --enable-curve25519 --enable-ed25519 --enable-sys-ca-certs \
+            --disable-examples --disable-crypttests \
+            CFLAGS='-O2 -g -fPIC -fno-omit-frame-pointer' \
+            CPPFLAGS=-DWOLFSSL_TLS13_MIDDLEBOX_COMPAT
+        make -j "$(hs_jobs)"
+        make install
+    ) >"$log" 2>&1 || fail_log "wolfSSL does not build"
+    # Users of the headers need the macro as much as the library does.
+    printf '\n#undef WOLFSSL_TLS13_MIDDLEBOX_COMPAT\n#define WOLFSSL_TLS13_MIDDLEBOX_COMPAT\n' \
+        >>"$prefix/include/wolfssl/options.h"
+    check_wolfssl "$prefix"
+    rm -rf "$cache/src/wolfssl"
+    printf '%s\n%s\n' "$(recipe_stamp)" "$source_version" >"$prefix/stamp"
+}
+
+# Proves by measuring that the assembly is in: without it AES-GCM is some forty times slower.
+check_wolfssl()
+{
+    local prefix=$1 program=$cache/check_wolfssl line mbps
+    gcc -O2 -isystem "$prefix/include" -o "$program" "$HS_ROOT/deploy/check/wolfssl_speed.c" \
+        "$prefix/lib/libwolfssl.a" -lm -lpthread >"$log" 2>&1 || fail_log "wolfSSL does not link"
+    line=$("$program" 2>"$log") || fail_log "wolfSSL does not encrypt"
+    rm -f "$program"
+    say "$line"
+    mbps=$(sed -n 's/.*AES-128-GCM \([0-9]*\) MB\/s.*/\1/p' <<<"$line")
+    if ! grep -qwE 'aes' /proc/cpuinfo; then
+        say "note: this processor has no AES instructions, so TLS will be slow here"
+    elif [ "${mbps:-0}" -lt "$aes_gcm_mbps_min" ]; then
+        die "wolfSSL encrypts at ${mbps:-0} MB/s, at least $aes_gcm_mbps_min is expected of a" \
+            "processor with AES instructions: was it built without its assembly?"
+    fi
+}
+
+# What CMake reads; written only where it changes, as a change configures everything anew.
+write_deps()
+{
+    local new
+    new=$(
+        printf '# Written by deploy/setup.\n'
+        printf 'set(HS_URING_VERSION %s)\n' "$(sed -n 2p "$cache/liburing/stamp" | sed 's/-[^-]*$//')"
+        printf 'set(HS_URING_INCLUDE "%s")\n' "$cache/liburing/include"
+        printf 'set(HS_URING_LIBRARY "%s")\n' "$cache/liburing/lib/liburing.a"
+        printf 'set(HS_WOLFSSL_VERSION %s)\n' "$(sed -n 2p "$cache/wolfssl/stamp" | sed 's/-[^-]*$//')"
+        printf 'set(HS_WOLFSSL_INCLUDE "%s")\n' "$cache/wolfssl/include"
+        printf 'set(HS_WOLFSSL_LIBRARY "%s")\n' "$cache/wolfssl/lib/libwolfssl.a"
+    )
+    [ "$(cat "$cache/deps.cmake" 2>/dev/null)" = "$new" ] || printf '%s\n' "$new" >"$cache/deps.cmake"
+}
