@@ -18,8 +18,8 @@ typedef struct hs_arena {
     size_t bytes_max;     /* limit */
 } hs_arena;
 
-/* Prepare an empty arena that may hand out `bytes_max` in all. `pool` has slots of HS_CHUNK_BYTES
- * and is borrowed. Takes nothing yet. Shard: owner only. */
+/* Prepare an empty arena that may hand out `bytes_max` (at most SIZE_MAX / 2) in all. `pool` has
+ * slots of HS_CHUNK_BYTES and is borrowed. Takes nothing yet. Shard: owner only. */
 HS_API void hs_arena_init(hs_arena *a, hs_pool *pool, size_t bytes_max);
 
 /* `bytes` (> 0) aligned to 16, valid until hs_arena_reset. NULL without memory or past the limit.

@@ -21,19 +21,25 @@ typedef struct hs_pool_slab hs_pool_slab;
 
 struct hs_pool {
     const hs_mem *mem;
-    hs_pool_slab **slabs; /* by number; NULL where one was given back */
+    hs_pool_slab *hint;   /* the lowest slab with room, or one that just filled up; may be NULL */
+    hs_pool_slab **slabs; /* by number; NULL where there is none */
+    uint64_t *room;       /* a bit for each slab that exists and has a free slot */
     uint32_t slabs_max;
-    uint32_t slab_first_free; /* no slab below it has room */
-    uint32_t slots_max;       /* limit */
+    uint32_t slots_max; /* limit */
     uint32_t slots_used;
     uint32_t slots_per_slab;
     uint32_t slot_bytes;
-    uint32_t slabs_live; /* slabs that hold memory now */
+    uint32_t slot_stride; /* from slot to slot: what a slab has to spare lies between its slots */
+    uint32_t slots_at;    /* the first slot's place in its slab */
+    uint32_t recip;       /* turns a slot's place into its number without a division */
+    uint32_t slabs_live;  /* slabs that hold memory now */
+    uint32_t generation;  /* where new slabs start, above all that returned ones reached */
 };
 
-/* Prepare a pool of at most `slots_max` (> 0) slots of `slot_bytes` (> 0, at most 32 KiB; rounded
- * up to 16) each, aligned to 16. Takes no slab yet, only the table of slabs. `mem` is borrowed for
- * the pool's life. Shard: owner only. Errors: -ENOMEM. */
+/* Prepare a pool of at most `slots_max` (> 0, and at most 2^20 slabs) slots of `slot_bytes` (> 0, at
+ * most 32 KiB; rounded up to 16) each, aligned to 16, or to 64 where the size is a multiple of 64.
+ * Takes no slab yet, only the table of slabs. `mem` is borrowed for the pool's life.
+ * Shard: owner only. Errors: -ENOMEM; then the pool is zeroed, and hs_pool_fini is harmless. */
 HS_API HS_NODISCARD hs_err hs_pool_init(hs_pool *pool, const hs_mem *mem, size_t slot_bytes,
                                         uint32_t slots_max);
 
@@ -47,10 +53,12 @@ HS_API void *hs_pool_take(hs_pool *pool);
 /* Give a used slot back; every reference to it is stale from now on. Shard: owner only. */
 HS_API void hs_pool_give(hs_pool *pool, void *slot);
 
-/* A reference to a used slot; never 0. Shard: owner only. */
+/* A reference to a used slot: its number in the low 32 bits, its generation (odd) in the high ones,
+ * so never 0. Shard: owner only. */
 HS_API uint64_t hs_pool_ref(const hs_pool *pool, const void *slot);
 
-/* The slot that `ref` meant, or NULL where it was given back since. Shard: owner only. */
+/* The slot that `ref` meant, or NULL where it was given back since; any other number gives NULL, or
+ * a slot in use. Shard: owner only. */
 HS_API void *hs_pool_get(const hs_pool *pool, uint64_t ref);
 
 /* Give slabs without a used slot back to the system, but for `keep` of them (the lowest).
