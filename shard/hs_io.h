@@ -83,6 +83,9 @@ typedef struct hs_io_ops {
     void (*wake)(hs_io *io, hs_io *target);
     void (*wake_any)(hs_io *io);
     void (*trim)(hs_io *io);
+    int (*listen)(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
+                  bool reuse_port);
+    int (*sockname)(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len);
 } hs_io_ops;
 
 /* The head of each backend's state. */
@@ -165,6 +168,27 @@ static inline void hs_io_cancel(hs_io *io, hs_op *op)
 static inline void hs_io_shutdown(hs_io *io, int fd, int how)
 {
     io->ops->shutdown(io, fd, how);
+}
+
+/* Make a listening TCP socket bound to `addr` (IPv4 or IPv6; port 0: the kernel chooses). An IPv6
+ * socket takes IPv6 alone. With `reuse_port` several may share one address, and the kernel spreads
+ * connections over them. Accepted sockets send at once (no Nagle). Does not wait, so it is a plain
+ * call. Returns the socket, which the caller owns, or a negated errno, such as -EADDRINUSE or
+ * -EACCES. */
+static inline int hs_io_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len,
+                               int backlog, bool reuse_port)
+{
+    HS_ASSERT(addr != NULL);
+    HS_ASSERT(backlog > 0);
+    return io->ops->listen(io, addr, addr_len, backlog, reuse_port);
+}
+
+/* The address that `fd` is bound to, as getsockname(2). Returns 0 or a negated errno. */
+static inline int hs_io_sockname(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(addr != NULL && addr_len != NULL);
+    return io->ops->sockname(io, fd, addr, addr_len);
 }
 
 /* Close `fd`. No op may be active on it: a socket closed under an armed receive sends no FIN. */
