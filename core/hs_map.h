@@ -12,7 +12,7 @@
 HS_BEGIN_DECLS
 
 typedef struct hs_map_slot {
-    hs_span key; /* ptr NULL and len 0: free; see value for the difference to the empty key */
+    hs_span key;
     void *value; /* NULL: the slot is free */
     uint64_t hash;
 } hs_map_slot;
@@ -31,7 +31,8 @@ HS_API void hs_map_init(hs_map *m, const hs_mem *mem, uint32_t len_max, const ui
 /* Give the table back. */
 HS_API void hs_map_fini(hs_map *m);
 
-/* Set `key` to `value` (not NULL). *old (may be NULL) is what it was, or NULL.
+/* Set `key` to `value` (not NULL). *old (may be NULL) is what it was, or NULL. An equal key that was
+ * in is replaced as well: from now on `key` is the borrowed one.
  * Errors: HS_E_LIMIT (len_max), -ENOMEM; then nothing changed. Shard: owner only. */
 HS_API HS_NODISCARD hs_err hs_map_set(hs_map *m, hs_span key, void *value, void **old);
 
