@@ -56,13 +56,19 @@ check_kernel()
     fi
 }
 
-# Builds a preset; configures only what was not configured yet (ninja does so again when needed).
+# Configures and builds a preset, all of it or the targets named. Its output goes to build/logs; of
+# a failure the end is shown. Ninja rebuilds only what changed.
 build_preset()
 {
-    local preset=$1
+    local preset=$1 log=$HS_ROOT/build/logs/build-$1.log
     shift
-    if [ ! -f "$HS_ROOT/build/$preset/build.ninja" ] || [ $# -gt 0 ]; then
-        (cd "$HS_ROOT" && cmake --preset "$preset" "$@") || return 1
-    fi
-    cmake --build "$HS_ROOT/build/$preset" -j "$(hs_jobs)"
+    mkdir -p "$HS_ROOT/build/logs"
+    (
+        cd "$HS_ROOT"
+        cmake --preset "$preset" ${HS_CMAKE_ARGS:+"$HS_CMAKE_ARGS"} || exit 1
+        cmake --build "build/$preset" -j "$(hs_jobs)" ${1:+--target "$@"}
+    ) >"$log" 2>&1 && return 0
+    tail -n 40 "$log" >&2
+    say "preset $preset does not build (whole log: $log)"
+    return 1
 }

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # cache, log, the versions and packages are deploy/setup's
 # Builds liburing and wolfSSL from the distribution's source packages. Sourced by deploy/setup.
 # apt fetches and verifies them by way of a sources list of our own, kept in the cache folder: the
 # machine's apt configuration is read, to learn which mirror it uses, and never written.
@@ -9,6 +10,7 @@ source_suite_floor=trixie
 # The system's mirror, as its own apt knows it: lines "address codename" for Debian's archives.
 apt_mirrors()
 {
+    # shellcheck disable=SC2016 # apt fills these in, not the shell
     apt-get indextargets --format '$(CREATED_BY) $(ORIGIN) $(REPO_URI) $(CODENAME)' |
         awk '$1 == "Packages" && $2 == "Debian" { print $3, $4 }' | sort -u
 }
@@ -54,13 +56,11 @@ fetch_source()
     local name=$1 dsc
     if [ -z "${source_list_ready-}" ]; then
         write_source_list
-        if ! apt_private update >"$log" 2>&1 || grep -qE '^(E|W):' "$log"; then
-            if grep -q NO_PUBKEY "$log"; then
-                fail_log "the archive keyring here is too old to verify $source_suite_floor:"\
-" update the package debian-archive-keyring (on Debian 12: 2023.3+deb12u2 or newer)"
-            fi
-            grep -q '^E:' "$log" && fail_log "cannot fetch the list of source packages"
-            grep -qE '^(Err|Ign)' "$log" && fail_log "cannot fetch the list of source packages"
+        if ! apt_private update -o APT::Update::Error-Mode=any >"$log" 2>&1; then
+            ! grep -q NO_PUBKEY "$log" ||
+                fail_log "the archive keyring is too old to verify $source_suite_floor: update the" \
+                    "package debian-archive-keyring (on Debian 12 to 2023.3+deb12u2 or newer)"
+            fail_log "cannot fetch the list of source packages: is the network up?"
         fi
         source_list_ready=yes
     fi
@@ -77,32 +77,61 @@ fetch_source()
 # Is version $1 at least $2?
 version_at_least() { dpkg --compare-versions "$1" ge "$2"; }
 
-# A library is ready when its stamp tells of this very recipe (this file's text) and it is there.
-recipe_stamp() { cat "$HS_ROOT/deploy/sources.sh" "$HS_ROOT"/deploy/check/*.c | sha256sum | cut -c1-16; }
+# A library is ready when its stamp tells of this very recipe, so that a change of the recipe
+# builds it anew. The stamp's second line is the version.
+recipe_stamp() { declare -f "build_$1" | sha256sum | cut -c1-16; }
 
-is_ready() { [ "$(sed -n 1p "$cache/$1/stamp" 2>/dev/null)" = "$(recipe_stamp)" ]; }
+is_ready() { [ "$(sed -n 1p "$cache/$1/stamp" 2>/dev/null)" = "$(recipe_stamp "$1")" ]; }
 
+write_stamp() { printf '%s\n%s\n' "$(recipe_stamp "$1")" "$2" >"$cache/$1/stamp"; }
+
+lib_version() { sed -n 2p "$cache/$1/stamp" | sed 's/-[^-]*$//'; }
+
+# The distribution's own liburing where it is new enough and its static library fits a shared one.
 setup_uring()
 {
+    local include=$cache/liburing/include library=$cache/liburing/lib/liburing.a
     is_ready liburing && return 0
-    say "building liburing"
-    fetch_source liburing
-    version_at_least "$source_version" "$uring_version_min" ||
-        die "the distribution's liburing is $source_version: $uring_version_min is needed"
-    local prefix=$cache/liburing
-    rm -rf "$prefix"
-    mkdir -p "$prefix"
-    (
-        cd "$cache/src/liburing"
-        # liburing brings no libc start-up of its own, hence no stack protector.
-        export CFLAGS='-O3 -g -fPIC -fno-stack-protector -fno-omit-frame-pointer'
-        ./configure --prefix="$prefix" --libdir="$prefix/lib"
-        make -C src -j "$(hs_jobs)" liburing.a
-        make -C src install ENABLE_SHARED=0
-    ) >"$log" 2>&1 || fail_log "liburing does not build"
-    check_uring "$prefix/include" "$prefix/lib/liburing.a"
-    rm -rf "$cache/src/liburing"
-    printf '%s\n%s\n' "$(recipe_stamp)" "$source_version" >"$prefix/stamp"
+    rm -rf "$cache/liburing"
+    mkdir -p "$cache/liburing"
+    if distribution_uring; then
+        include=/usr/include
+        library=/usr/lib/$(gcc -print-multiarch)/liburing.a
+    else
+        say "building liburing"
+        fetch_source liburing
+        version_at_least "$source_version" "$uring_version_min" ||
+            die "the distribution's liburing is $source_version: $uring_version_min is needed"
+        (build_liburing "$cache/liburing") >"$log" 2>&1 || fail_log "liburing does not build"
+        rm -rf "$cache/src/liburing"
+    fi
+    check_uring "$include" "$library"
+    printf 'set(HS_URING_INCLUDE "%s")\nset(HS_URING_LIBRARY "%s")\n' "$include" "$library" \
+        >"$cache/liburing/deps.cmake"
+    write_stamp liburing "$source_version"
+}
+
+distribution_uring()
+{
+    local candidate library
+    candidate=$(apt-cache policy liburing-dev 2>/dev/null | sed -n 's/^  Candidate: //p')
+    version_at_least "${candidate:-0}" "$uring_version_min" || return 1
+    apt_install liburing-dev
+    library=/usr/lib/$(gcc -print-multiarch)/liburing.a
+    source_version=$candidate
+    gcc -shared -o "$cache/check.so" -Wl,--whole-archive "$library" -Wl,--no-whole-archive \
+        2>"$log" || return 1
+    rm -f "$cache/check.so"
+}
+
+build_liburing()
+{
+    set -e
+    cd "$cache/src/liburing"
+    # liburing does without libc's start-up, hence without the stack protector.
+    export CFLAGS='-O3 -g -fPIC -fno-stack-protector -fno-omit-frame-pointer'
+    ./configure --prefix="$1" --libdir="$1/lib"
+    make -C src -j "$(hs_jobs)" install ENABLE_SHARED=0
 }
 
 # Proves that header, library and version belong together, and that the library fits a shared one.
@@ -128,31 +157,35 @@ setup_wolfssl()
     fetch_source wolfssl
     version_at_least "$source_version" "$wolfssl_version_min" ||
         die "the distribution's wolfSSL is $source_version: $wolfssl_version_min is needed"
-    local prefix=$cache/wolfssl assembly=--enable-intelasm
+    rm -rf "$cache/wolfssl"
+    mkdir -p "$cache/wolfssl"
+    (build_wolfssl "$cache/wolfssl") >"$log" 2>&1 || fail_log "wolfSSL does not build"
+    check_wolfssl "$cache/wolfssl"
+    rm -rf "$cache/src/wolfssl"
+    write_stamp wolfssl "$source_version"
+}
+
+build_wolfssl()
+{
+    set -e
+    local assembly=--enable-intelasm
     [ "$(uname -m)" = x86_64 ] || assembly=--enable-armasm
-    rm -rf "$prefix"
-    mkdir -p "$prefix"
-    (
-        cd "$cache/src/wolfssl"
-        ./autogen.sh
-        # RFC 8446 appendix D.4 is no configure option, only a macro.
-        ./configure --prefix="$prefix" --libdir="$prefix/lib" --enable-static --disable-shared \
-            --with-pic "$assembly" --enable-sp=yes,asm --enable-tls13 --disable-oldtls \
-            --enable-session-ticket --enable-earlydata --enable-ocsp --enable-ocspstapling \
-            --enable-ocspstapling2 --enable-crl --enable-sni --enable-alpn --enable-quic \
-            --enable-curve25519 --enable-ed25519 --enable-sys-ca-certs \
-            --disable-examples --disable-crypttests \
-            CFLAGS='-O2 -g -fPIC -fno-omit-frame-pointer' \
-            CPPFLAGS=-DWOLFSSL_TLS13_MIDDLEBOX_COMPAT
-        make -j "$(hs_jobs)"
-        make install
-    ) >"$log" 2>&1 || fail_log "wolfSSL does not build"
+    cd "$cache/src/wolfssl"
+    ./autogen.sh
+    # RFC 8446 appendix D.4 is no option of configure, only a macro.
+    ./configure --prefix="$1" --libdir="$1/lib" --enable-static --disable-shared \
+        --with-pic "$assembly" --enable-sp=yes,asm --enable-tls13 --disable-oldtls \
+        --enable-session-ticket --enable-earlydata --enable-ocsp --enable-ocspstapling \
+        --enable-ocspstapling2 --enable-crl --enable-sni --enable-alpn --enable-quic \
+        --enable-curve25519 --enable-ed25519 --enable-sys-ca-certs \
+        --disable-examples --disable-crypttests \
+        CFLAGS='-O2 -g -fPIC -fno-omit-frame-pointer' \
+        CPPFLAGS=-DWOLFSSL_TLS13_MIDDLEBOX_COMPAT
+    make -j "$(hs_jobs)"
+    make install
     # Users of the headers need the macro as much as the library does.
     printf '\n#undef WOLFSSL_TLS13_MIDDLEBOX_COMPAT\n#define WOLFSSL_TLS13_MIDDLEBOX_COMPAT\n' \
-        >>"$prefix/include/wolfssl/options.h"
-    check_wolfssl "$prefix"
-    rm -rf "$cache/src/wolfssl"
-    printf '%s\n%s\n' "$(recipe_stamp)" "$source_version" >"$prefix/stamp"
+        >>"$1/include/wolfssl/options.h"
 }
 
 # Proves by measuring that the assembly is in: without it AES-GCM is some forty times slower.
@@ -179,10 +212,9 @@ write_deps()
     local new
     new=$(
         printf '# Written by deploy/setup.\n'
-        printf 'set(HS_URING_VERSION %s)\n' "$(sed -n 2p "$cache/liburing/stamp" | sed 's/-[^-]*$//')"
-        printf 'set(HS_URING_INCLUDE "%s")\n' "$cache/liburing/include"
-        printf 'set(HS_URING_LIBRARY "%s")\n' "$cache/liburing/lib/liburing.a"
-        printf 'set(HS_WOLFSSL_VERSION %s)\n' "$(sed -n 2p "$cache/wolfssl/stamp" | sed 's/-[^-]*$//')"
+        printf 'set(HS_URING_VERSION %s)\n' "$(lib_version liburing)"
+        cat "$cache/liburing/deps.cmake"
+        printf 'set(HS_WOLFSSL_VERSION %s)\n' "$(lib_version wolfssl)"
         printf 'set(HS_WOLFSSL_INCLUDE "%s")\n' "$cache/wolfssl/include"
         printf 'set(HS_WOLFSSL_LIBRARY "%s")\n' "$cache/wolfssl/lib/libwolfssl.a"
     )

@@ -5,9 +5,9 @@
 #                                            memory clashes with Criterion's arena at start
 #   hs_plain_test(NAME sources... [ARGS a..] [TIMEOUT s])   a program that exits 0; label plain
 #   hs_sim_test(NAME sources... [ARGS a..] [TIMEOUT s])     the same; label sim
-#   hs_fuzz_target(NAME sources... CORPUS dir [SECONDS s])  LLVMFuzzerTestOneInput; label fuzz. With
-#                                            HTTPSHARD_FUZZ it fuzzes for SECONDS (default 20);
-#                                            elsewhere it replays the corpus
+#   hs_fuzz_target(NAME sources... CORPUS dir)   LLVMFuzzerTestOneInput; label fuzz. In the preset
+#                                            fuzz it fuzzes for HTTPSHARD_FUZZ_SECONDS; elsewhere it
+#                                            replays the corpus
 #   hs_script_test(NAME LABEL l COMMAND c... [TIMEOUT s] [SERIAL])   any command
 #
 # A program or script that cannot run here exits with 77 and says why in a line "SKIP: why".
@@ -61,8 +61,10 @@ function(hs_unit_test name)
     if(NOT TARGET hs_criterion)
         pkg_check_modules(CRITERION QUIET criterion)
         if(NOT CRITERION_FOUND)
-            message(FATAL_ERROR "Criterion is missing (package libcriterion-dev). Run "
-                                "./deploy/setup --test, or configure with -DHTTPSHARD_TESTS=OFF")
+            # Without it the rest still builds; the tests are there, and fail.
+            message(STATUS "unit test ${name} is not built: no Criterion (./deploy/setup --test)")
+            hs_register_test(${name} unit 10 ${CMAKE_COMMAND} -E false)
+            return()
         endif()
         add_library(hs_criterion INTERFACE IMPORTED GLOBAL)
         target_include_directories(hs_criterion SYSTEM INTERFACE ${CRITERION_INCLUDE_DIRS})
@@ -91,10 +93,7 @@ function(hs_sim_test)
 endfunction()
 
 function(hs_fuzz_target name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS;SECONDS" "")
-    if(NOT arg_SECONDS)
-        set(arg_SECONDS 20)
-    endif()
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS" "")
     get_filename_component(corpus ${arg_CORPUS} ABSOLUTE)
     if(NOT IS_DIRECTORY ${corpus})
         message(FATAL_ERROR "hs_fuzz_target(${name}): no corpus folder ${corpus}")
@@ -106,9 +105,9 @@ function(hs_fuzz_target name)
         # What it finds goes to the build tree; the corpus in the source tree is only read.
         set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
         file(MAKE_DIRECTORY ${found}/corpus)
-        math(EXPR timeout "${arg_SECONDS} + 120")
+        math(EXPR timeout "${HTTPSHARD_FUZZ_SECONDS} + 120")
         hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
-            -max_total_time=${arg_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+            -max_total_time=${HTTPSHARD_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
             -artifact_prefix=${found}/ ${found}/corpus ${corpus})
     else()
         hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS}

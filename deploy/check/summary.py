@@ -1,0 +1,65 @@
+"""Prints the summary of deploy/test from what ctest wrote: summary.py LOGS PRESET...
+
+For each preset LOGS holds PRESET.xml (ctest's JUnit output), or PRESET.failed where it did not
+build. A build counts as one check. A preset without results failed. Exits with 1 on any failure.
+"""
+import os
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def read_preset(logs, preset):
+    """The results of a preset: a list of (name, 'passed'|'failed'|'skipped', seconds, why)."""
+    path = os.path.join(logs, preset + ".xml")
+    if os.path.exists(os.path.join(logs, preset + ".failed")):
+        return [("build", "failed", 0.0, f"see build-{preset}.log")]
+    try:
+        cases = list(ElementTree.parse(path).getroot().iter("testcase"))
+    except (OSError, ElementTree.ParseError) as error:
+        return [("build", "passed", 0.0, ""), ("ctest", "failed", 0.0, str(error))]
+    results = [("build", "passed", 0.0, "")]
+    if not cases:
+        results.append(("ctest", "failed", 0.0, "found no tests"))
+    for case in cases:
+        output = case.findtext("system-out") or ""
+        state, why = "failed", ""
+        if case.find("skipped") is not None and case.get("status") == "notrun":
+            if "SKIP_RETURN_CODE" in case.find("skipped").get("message", ""):
+                found = re.search(r"^.*SKIP: *(.*)$", output, re.M)
+                state, why = "skipped", found.group(1) if found else "says not why"
+            else:
+                why = "did not run: " + case.find("skipped").get("message", "")
+        elif case.find("failure") is not None:
+            why = case.find("failure").get("message", "")
+        elif case.get("status") == "run":
+            state = "passed"
+        results.append((case.get("name"), state, float(case.get("time") or 0), why))
+    return results
+
+
+def main(logs, presets):
+    total = {"passed": 0, "failed": 0, "skipped": 0}
+    lines = []
+    print(f"\n{'preset':<10}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for preset in presets:
+        results = read_preset(logs, preset)
+        count = {state: sum(r[1] == state for r in results) for state in total}
+        seconds = sum(r[2] for r in results)
+        print(f"{preset:<10}{count['passed']:>8}{count['failed']:>8}{count['skipped']:>9}"
+              f"{seconds:>9.1f}")
+        for state in total:
+            total[state] += count[state]
+        lines += [f"{state}: {preset} {name}: {why}" for name, state, _, why in results
+                  if state != "passed"]
+    if lines:
+        print()
+        print("\n".join(sorted(lines)))
+    if total["failed"]:
+        print(f"\nlogs: {logs}/PRESET.log, {logs}/build-PRESET.log")
+    print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    return 1 if total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
