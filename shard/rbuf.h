@@ -11,6 +11,15 @@
 #include "hs_limits.h"
 #include "hs_mem.h"
 
+/* Where a buffer is. A dirty one may hold pages of memory. */
+enum {
+    RBUF_IDLE = 0,
+    RBUF_BACKEND = 1,
+    RBUF_LENT = 2,
+    RBUF_PLACE = 3, /* mask of the above */
+    RBUF_DIRTY = 4
+};
+
 typedef struct rbuf {
     uint8_t *base; /* HS_RBUFS_MAX * HS_RBUF_BYTES, reserved; touched only where used */
     const hs_mem *mem;
@@ -20,6 +29,7 @@ typedef struct rbuf {
     uint32_t lent_peak; /* in this period */
     uint32_t idle_len;
     uint16_t idle[HS_RBUFS_MAX]; /* not in use: a stack */
+    uint8_t state[HS_RBUFS_MAX]; /* of each buffer */
 } rbuf;
 
 /* Reserve the memory. Errors: -ENOMEM. */
@@ -48,3 +58,6 @@ HS_NODISCARD bool rbuf_give(rbuf *r, uint16_t id);
  * target, the contents of all that are not lent (they are faulted in again when used). Only to be
  * called when no completion with data waits. Returns whether there is anything left to lower. */
 bool rbuf_trim(rbuf *r);
+
+/* Check counts against places; asserts on a fault. O(HS_RBUFS_MAX). */
+void rbuf_validate(const rbuf *r);
