@@ -38,8 +38,10 @@ typedef enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED } h1_body;
 
 typedef struct h1_head {
     /* progress: private to the parser */
-    uint32_t at; /* offset of the first line that is not parsed */
+    uint32_t at;   /* offset of the first line that is not parsed */
+    uint32_t seen; /* if above `at`: in that line's value, up to here there is no control byte */
     uint8_t state;
+    uint8_t flags;
     /* result */
     uint8_t method;        /* hs_method */
     uint8_t minor;         /* HTTP/1.minor: 0 or 1 */
