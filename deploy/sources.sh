@@ -58,8 +58,8 @@ fetch_source()
         write_source_list
         if ! apt_private update -o APT::Update::Error-Mode=any >"$log" 2>&1; then
             ! grep -q NO_PUBKEY "$log" ||
-                fail_log "the archive keyring is too old to verify $source_suite_floor: update the" \
-                    "package debian-archive-keyring (on Debian 12 to 2023.3+deb12u2 or newer)"
+                fail_log "the archive keyring is too old to verify $source_suite_floor: update" \
+                    "the package debian-archive-keyring (on Debian 12 to 2023.3+deb12u2 or newer)"
             fail_log "cannot fetch the list of source packages: is the network up?"
         fi
         source_list_ready=yes
@@ -218,5 +218,6 @@ write_deps()
         printf 'set(HS_WOLFSSL_INCLUDE "%s")\n' "$cache/wolfssl/include"
         printf 'set(HS_WOLFSSL_LIBRARY "%s")\n' "$cache/wolfssl/lib/libwolfssl.a"
     )
-    [ "$(cat "$cache/deps.cmake" 2>/dev/null)" = "$new" ] || printf '%s\n' "$new" >"$cache/deps.cmake"
+    [ "$(cat "$cache/deps.cmake" 2>/dev/null)" = "$new" ] ||
+        printf '%s\n' "$new" >"$cache/deps.cmake"
 }

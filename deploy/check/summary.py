@@ -38,6 +38,17 @@ def read_preset(logs, preset):
     return results
 
 
+def read_notes(logs, presets):
+    """The lines that tests print as "note: ...": told, and no failures."""
+    notes = []
+    for preset in presets:
+        path = os.path.join(logs, preset + ".xml")
+        if os.path.exists(path):
+            for case in ElementTree.parse(path).getroot().iter("testcase"):
+                notes += re.findall(r"^note: .*$", case.findtext("system-out") or "", re.M)
+    return notes
+
+
 def main(logs, presets):
     total = {"passed": 0, "failed": 0, "skipped": 0}
     lines = []
@@ -52,9 +63,9 @@ def main(logs, presets):
             total[state] += count[state]
         lines += [f"{state}: {preset} {name}: {why}" for name, state, _, why in results
                   if state != "passed"]
-    if lines:
-        print()
-        print("\n".join(sorted(lines)))
+    for block in (read_notes(logs, presets), sorted(lines)):
+        if block:
+            print("\n" + "\n".join(block))
     if total["failed"]:
         print(f"\nlogs: {logs}/PRESET.log, {logs}/build-PRESET.log")
     print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")

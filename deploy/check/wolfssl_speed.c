@@ -1,5 +1,5 @@
-/* Proves that wolfSSL was built with its assembly: encrypts 16 KiB records with AES-128-GCM for half
- * a second and prints "wolfSSL VERSION: AES-128-GCM N MB/s". Judging N is deploy/setup's business. */
+/* Proves that wolfSSL was built with its assembly: encrypts 16 KiB records with AES-128-GCM for
+ * half a second and prints "wolfSSL VERSION: AES-128-GCM N MB/s". deploy/setup judges N. */
 #include <wolfssl/options.h>
 #include <wolfssl/version.h>
 #include <wolfssl/wolfcrypt/aes.h>

@@ -1,5 +1,6 @@
 # How everything is compiled: language, warnings, optimisation, sanitizers.
-# The processor baseline stays the architecture's generic one: wider instructions are chosen at run time.
+# The processor baseline stays the architecture's generic one: wider instructions are chosen at run
+# time.
 
 if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)

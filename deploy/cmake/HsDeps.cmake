@@ -1,5 +1,5 @@
-# Finds what the set-up prepared: liburing (>= 2.9) and wolfSSL from the cache folder, whose place is
-# computed here as deploy/lib.sh computes it; hwloc from the distribution.
+# Finds what the set-up prepared: liburing (>= 2.9) and wolfSSL from the cache folder, whose place
+# is computed here as deploy/lib.sh computes it; hwloc from the distribution.
 
 function(hs_cache_dir out)
     set(root "$ENV{HTTPSHARD_CACHE}")

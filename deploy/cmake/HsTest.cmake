@@ -1,5 +1,5 @@
-# Helpers to declare tests. All link the static library, whose hidden symbols a static link sees, and
-# have the private include paths of all layers.
+# Helpers to declare tests. All link the static library, whose hidden symbols a static link sees,
+# and have the private include paths of all layers.
 #
 #   hs_unit_test(NAME sources...)            Criterion; label unit. Not built for TSan, whose shadow
 #                                            memory clashes with Criterion's arena at start
@@ -107,8 +107,8 @@ function(hs_fuzz_target name)
         file(MAKE_DIRECTORY ${found}/corpus)
         math(EXPR timeout "${HTTPSHARD_FUZZ_SECONDS} + 120")
         hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
-            -max_total_time=${HTTPSHARD_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
-            -artifact_prefix=${found}/ ${found}/corpus ${corpus})
+            -max_total_time=${HTTPSHARD_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
+            -print_final_stats=1 -artifact_prefix=${found}/ ${found}/corpus ${corpus})
     else()
         hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS}
                         ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c)

@@ -1,0 +1,34 @@
+"""Each prototype in a public header has a comment right above it; each file opens with one."""
+import source
+
+
+def check(tree):
+    found = []
+    for path in tree.public_headers():
+        for chunk in source.chunks(tree.read(path)):
+            if chunk.function and not chunk.commented:
+                found.append(source.Finding(
+                    path, chunk.line, f"{chunk.function}() has no comment right above it: say what "
+                    "it does, units, who owns what, which shard may call it, each error"))
+    for path in tree.c_files():
+        if not tree.read(path).startswith("/*"):
+            found.append(source.Finding(path, 1, "the file does not open with a comment: say what "
+                                        "it owns, what it must not know, how it is tested"))
+    return found
+
+
+BAD = [
+    {"core/hs_a.h": "/* A. */\n#pragma once\n\nHS_API void hs_a(void);\n"},
+    {"core/hs_a.h": "/* A. */\n/* Far away. */\n\nHS_API void hs_a(void);\n"},
+    {"core/hs_a.h": "/* A. */\n/* Does. */\nvoid hs_a(void);\nvoid hs_b(int (*f)(void));\n"},
+    {"core/hs_a.h": "/* A. */\n\nstatic inline int hs_a(void)\n{\n    return 1;\n}\n"},
+    {"core/hs_a.h": "/* A. */\nHS_BEGIN_DECLS\nhs_a *hs_b(hs_a *a)\n    __attribute__((cold));\n"},
+    {"core/a.c": "#include <errno.h>\n"},
+]
+GOOD = [
+    {"core/hs_a.h": "/* A. */\n/* Does. */\nHS_API void hs_a(void);\n\n/* Adds\n * one. */\n"
+                    "static inline int hs_b(int b)\n{\n    return f(b);\n}\n"
+                    "typedef void hs_done(int);\nstruct a {\n    void (*f)(void);\n};\n"
+                    "HS_STATIC_ASSERT(1 < 2, \"order\");\n#define HS_X(a) f(a)\n"
+                    "extern const int hs_table[3];\nenum { A = (1) };\n"},
+]

@@ -1,0 +1,45 @@
+"""liburing, hwloc and threads are shard's, wolfSSL is tls's; public headers show none of them."""
+import os
+import re
+
+import source
+
+OWNERS = {
+    r"liburing(\.h|/.*)": "shard",
+    r"linux/io_uring\.h": "shard",
+    r"hwloc(\.h|/.*)": "shard",
+    r"pthread\.h|threads\.h|semaphore\.h": "shard",
+    r"sys/epoll\.h|sys/eventfd\.h": "shard",
+    r"wolfssl/.*": "tls",
+}
+
+
+def check(tree):
+    found = []
+    public = set(tree.public_headers())
+    for path in tree.layer_files():
+        layer = path.split(os.sep)[0]
+        for line, _, name in source.includes(tree.read(path)):
+            owner = next((o for p, o in OWNERS.items() if re.fullmatch(p, name)), None)
+            if owner and owner != layer:
+                found.append(source.Finding(path, line, f"<{name}> belongs to {owner} alone: use "
+                                            f"{owner}'s hs_*.h, or add there what is missing"))
+            elif owner and path in public:
+                found.append(source.Finding(path, line, f"a public header must not show <{name}>: "
+                                            "include it in a private header or a .c file"))
+    return found
+
+
+BAD = [
+    {"net/a.c": "#include <liburing.h>\n"},
+    {"core/a.c": "#include <pthread.h>\n"},
+    {"http/a.c": "#include <wolfssl/ssl.h>\n"},
+    {"shard/hs_a.h": "#include <hwloc.h>\n"},
+    {"app/a.c": "#include <hwloc/helper.h>\n"},
+]
+GOOD = [
+    {"shard/a.c": "#include <liburing.h>\n#include <pthread.h>\n"},
+    {"shard/a.h": "#include <hwloc.h>\n"},
+    {"tls/a.c": "#include <wolfssl/ssl.h>\n"},
+    {"tests/plain/a.c": "#include <pthread.h>\n"},
+]
