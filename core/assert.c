@@ -5,10 +5,9 @@
 #include "hs_assert.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include "hs_span.h"
 
 static struct iovec vec_of(const char *text, size_t len)
 {
@@ -16,14 +15,24 @@ static struct iovec vec_of(const char *text, size_t len)
     return (struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = len};
 }
 
+/* The number's digits at the end of `digits`. Not hs_fmt_u64, which asserts itself. */
+static struct iovec vec_of_number(char digits[20], uint64_t value)
+{
+    size_t at = 20;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return vec_of(digits + at, 20 - at);
+}
+
 void hs_assert_failed(const char *file, int line, const char *text)
 {
     static const char says[] = ": assertion failed: ";
     char digits[20];
-    size_t digits_len = hs_fmt_u64(digits, line > 0 ? (uint64_t)line : 0);
     struct iovec vec[] = {
         vec_of(file, strlen(file)), vec_of(":", 1),
-        vec_of(digits, digits_len), vec_of(says, sizeof(says) - 1),
+        vec_of_number(digits, line > 0 ? (uint64_t)line : 0), vec_of(says, sizeof(says) - 1),
         vec_of(text, strlen(text)), vec_of("\n", 1),
     };
     /* Nobody is left to hear that this failed. */

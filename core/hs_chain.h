@@ -21,7 +21,7 @@ typedef struct hs_chunk {
     struct hs_chunk *next;
     const uint8_t *data;  /* first byte not consumed: in `bytes`, or borrowed */
     size_t len;           /* bytes not consumed */
-    hs_chunk_done *done;  /* borrowed chunks: run when the bytes are no longer needed; may be NULL */
+    hs_chunk_done *done;  /* borrowed chunks: run when the bytes are not needed; may be NULL */
     void *ctx;
     bool borrowed;
     uint8_t bytes[];
@@ -42,8 +42,8 @@ static inline void hs_chain_init(hs_chain *c)
 }
 
 /* Make sure that `bytes` (at most HS_CHUNK_ROOM) can be written in one piece at the end, and return
- * where; what was written is added by hs_chain_commit. The place is valid until the chain is changed
- * by anything else. NULL without memory or past the pool's limit.
+ * where; what was written is added by hs_chain_commit. The place is valid until the chain is
+ * changed by anything else. NULL without memory or past the pool's limit.
  * `pool` has slots of HS_CHUNK_BYTES. Shard: owner only. */
 HS_API uint8_t *hs_chain_reserve(hs_chain *c, hs_pool *pool, size_t bytes);
 
@@ -64,8 +64,8 @@ HS_API HS_NODISCARD hs_err hs_chain_borrow(hs_chain *c, hs_pool *pool, hs_span d
 /* Move all of `from` to the end of `to`. No copy, never fails. Shard: owner only. */
 HS_API void hs_chain_join(hs_chain *to, hs_chain *from);
 
-/* Drop the first `bytes` (at most the chain's length), giving chunks back: an empty chain holds none.
- * A `done` that runs here may append to the chain. Shard: owner only. */
+/* Drop the first `bytes` (at most the chain's length), giving chunks back: an empty chain holds
+ * none. A `done` that runs here may append to the chain. Shard: owner only. */
 HS_API void hs_chain_consume(hs_chain *c, hs_pool *pool, size_t bytes);
 
 /* Drop everything. What a `done` that runs here appends stays. Shard: owner only. */

@@ -64,8 +64,8 @@ static inline hs_err hs_err_errno(int errno_value)
 }
 
 /* What the caller can do about `e`. EAGAIN is BLOCKED; EPIPE, ECONNRESET, ECANCELED, ESHUTDOWN are
- * CLOSED; ENOMEM, ENOBUFS, EMFILE, ENFILE are LIMIT; EINVAL, EBADF are USAGE; any other errno is IO.
- * Shard: any. Never fails. */
+ * CLOSED; ENOMEM, ENOBUFS, EMFILE, ENFILE are LIMIT; EINVAL, EBADF are USAGE; any other errno is
+ * IO. Shard: any. Never fails. */
 HS_API hs_err_kind hs_err_class(hs_err e);
 
 /* The symbolic name ("ECONNRESET", "HS_E_LIMIT", "OK"; "E<number>" is never returned: an unknown

@@ -8,14 +8,17 @@
 
 /* Shards in one process: an ordered pair of shards has a queue, so memory grows with the square. */
 #define HS_SHARDS_MAX 256
-/* Calls from one shard to another that are under way. A queue has room for twice as many messages:
- * the calls of its sender and the answers to the calls of its receiver, so an answer always fits. */
+/* Calls from one shard to another that are under way. A queue has room for twice as many
+ * messages: the calls of its sender and the answers to the calls of its receiver, so that an answer
+ * always fits. */
 #define HS_CALLS_MAX 256
 #define HS_MAIL_CAPACITY (2 * HS_CALLS_MAX)
-HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0, "a ring's size is a power of two");
+HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
+                 "a ring's size is a power of two");
 
-/* Submission entries: what one turn of a busy shard queues before it waits. When more is queued, the
- * backend submits in between. Completions: four for each, so that multishot bursts do not overflow. */
+/* Submission entries: what one turn of a busy shard queues before it waits. When more is queued,
+ * the backend submits in between. Completions: four for each, so that multishot bursts do not
+ * overflow. */
 #define HS_SQ_ENTRIES 1024
 #define HS_CQ_ENTRIES (4 * HS_SQ_ENTRIES)
 /* Completions, tasks and messages handled in one turn before timers and submission get theirs. */
@@ -24,8 +27,9 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0, "a ring's siz
 #define HS_TURN_TIMERS_MAX 256
 #define HS_TURN_MAIL_MAX 64
 
-/* Receive buffers: 16 KiB holds the largest head that we take in one piece. A shard starts with
- * few, so that a quiet one stays small and a busy one stays in its cache; it grows on exhaustion. */
+/* Receive buffers: 16 KiB holds the largest head that we take in one piece. A shard starts
+ * with few, so that a quiet one stays small and a busy one stays in its cache; it grows on
+ * exhaustion. */
 #define HS_RBUF_BYTES 16384
 #define HS_RBUFS_MIN 32
 #define HS_RBUFS_MAX 1024

@@ -64,7 +64,8 @@ static inline void hs_list_validate(const hs_list *head)
 
 HS_END_DECLS
 
-#define hs_list_each(node, head) for (hs_list *node = (head)->next; node != (head); node = node->next)
+#define hs_list_each(node, head)                                                                   \
+    for (hs_list *node = (head)->next; node != (head); node = node->next)
 /* The same where the body may remove `node`. */
 #define hs_list_each_safe(node, head)                                                              \
     for (hs_list *node = (head)->next, *hs_next_ = node->next; node != (head);                     \

@@ -36,8 +36,8 @@ typedef struct hs_log_line {
     char text[HS_LOG_LINE_BYTES]; /* ends in a newline, no NUL */
 } hs_log_line;
 
-/* Prepare a log of at most `lines` (a power of two) waiting lines. `wall_ns` and `ctx` are borrowed.
- * Errors: -ENOMEM. Thread: before either side starts. */
+/* Prepare a log of at most `lines` (a power of two) waiting lines. `wall_ns` and `ctx` are
+ * borrowed. Errors: -ENOMEM. Thread: before either side starts. */
 HS_API HS_NODISCARD hs_err hs_log_init(hs_log *log, const hs_mem *mem, uint32_t lines,
                                        uint32_t shard, uint64_t (*wall_ns)(void *ctx), void *ctx);
 

@@ -31,8 +31,8 @@ HS_API void hs_map_init(hs_map *m, const hs_mem *mem, uint32_t len_max, const ui
 /* Give the table back. */
 HS_API void hs_map_fini(hs_map *m);
 
-/* Set `key` to `value` (not NULL). *old (may be NULL) is what it was, or NULL. An equal key that was
- * in is replaced as well: from now on `key` is the borrowed one.
+/* Set `key` to `value` (not NULL). *old (may be NULL) is what it was, or NULL. An equal key that
+ * was in is replaced as well: from now on `key` is the borrowed one.
  * Errors: HS_E_LIMIT (len_max), -ENOMEM; then nothing changed. Shard: owner only. */
 HS_API HS_NODISCARD hs_err hs_map_set(hs_map *m, hs_span key, void *value, void **old);
 
@@ -42,8 +42,10 @@ HS_API void *hs_map_get(const hs_map *m, hs_span key);
 /* Take `key` out and return its value, or NULL. Shard: owner only. */
 HS_API void *hs_map_remove(hs_map *m, hs_span key);
 
-/* Call `fn` for each pair, in no promised order; `fn` must not change the map. Shard: owner only. */
-HS_API void hs_map_each(const hs_map *m, void (*fn)(hs_span key, void *value, void *ctx), void *ctx);
+/* Call `fn` for each pair, in no promised order; `fn` must not change the map. Shard: owner
+ * only. */
+HS_API void hs_map_each(const hs_map *m, void (*fn)(hs_span key, void *value, void *ctx),
+                        void *ctx);
 
 /* The keyed hash that the map uses. Shard: any. */
 HS_API uint64_t hs_hash(hs_span bytes, const uint64_t seed[2]);

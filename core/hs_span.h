@@ -39,6 +39,7 @@ static inline hs_span hs_span_from(hs_span s, size_t from)
     return hs_span_of(s.ptr + from, s.len - from);
 }
 
+/* Whether both hold the same bytes. Shard: any. */
 static inline bool hs_span_eq(hs_span a, hs_span b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);

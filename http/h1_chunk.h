@@ -11,7 +11,7 @@
 typedef enum h1_chunk_result {
     H1_CHUNK_MORE,     /* all input was used, no data in it (any more) */
     H1_CHUNK_DATA,     /* *data is a piece of the body; call again with the rest of the input */
-    H1_CHUNK_TRAILERS, /* the last chunk's line is over; the rest of the input is the trailer section */
+    H1_CHUNK_TRAILERS, /* the last chunk's line is over; the rest is the trailer section */
     H1_CHUNK_BAD       /* the framing is broken: 400 and close */
 } h1_chunk_result;
 

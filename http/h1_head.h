@@ -70,13 +70,14 @@ void h1_head_init(h1_head *head);
  * authentication fields in it are a fault. */
 void h1_head_init_trailers(h1_head *head);
 
-/* Parse from the head's first byte `base`; `len` is all there is so far. Empty lines (CRLF) before a
- * request line are skipped, at most two of them (section 2.2), and count to head->bytes.
+/* Parse from the head's first byte `base`; `len` is all there is so far. Empty lines (CRLF) before
+ * a request line are skipped, at most two of them (section 2.2), and count to head->bytes.
  * After H1_MORE call again with the same bytes, wherever they are now, and at least one more.
  * An HTTP/1.0 request has no chunked body; HTTP/2's preface and any other version give 505. */
 h1_result h1_head_parse(h1_head *head, const uint8_t *base, size_t len, const h1_limits *limits);
 
-/* For tests: whether the SIMD path is used (default: where the CPU has it). Returns what is in force. */
+/* For tests: whether the SIMD path is used (default: where the CPU has it). Returns what is in
+ * force. */
 bool h1_head_use_simd(bool on);
 
 static inline hs_span h1_span(const uint8_t *base, uint16_t at, uint16_t len)

@@ -61,6 +61,8 @@ HS_API bool hs_shard_stopping(const hs_shard *shard);
 /* Keep the loop running while stopping, until the same number of releases. A listener or a
  * connection holds its shard, so that a stop waits for it. Shard: owner only. */
 HS_API void hs_shard_hold(hs_shard *shard);
+
+/* Undo one hs_shard_hold; never more than there were. Shard: owner only. */
 HS_API void hs_shard_release(hs_shard *shard);
 
 /* ---- tasks ---- */
