@@ -167,12 +167,11 @@ void hs_log_write(hs_log *log, hs_log_level level, const char *format, ...)
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (len < 0)
-        text[0] = '\0'; /* %lc and the like of a broken character: a line without text, then */
+    const char *body = len < 0 ? "(a text that could not be formatted)" : text;
     hs_log_line line;
     line.len = 0;
     put_start(&line, log, level);
-    put_escaped(&line, text, len >= (int)sizeof(text));
+    put_escaped(&line, body, len >= (int)sizeof(text));
     if (hs_spsc_push(&log->lines, &line)) {
         log->dropped = 0;
     } else {
