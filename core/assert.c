@@ -31,9 +31,12 @@ void hs_assert_failed(const char *file, int line, const char *text)
     static const char says[] = ": assertion failed: ";
     char digits[20];
     struct iovec vec[] = {
-        vec_of(file, strlen(file)), vec_of(":", 1),
-        vec_of_number(digits, line > 0 ? (uint64_t)line : 0), vec_of(says, sizeof(says) - 1),
-        vec_of(text, strlen(text)), vec_of("\n", 1),
+        vec_of(file, strlen(file)),
+        vec_of(":", 1),
+        vec_of_number(digits, line > 0 ? (uint64_t)line : 0),
+        vec_of(says, sizeof(says) - 1),
+        vec_of(text, strlen(text)),
+        vec_of("\n", 1),
     };
     /* Nobody is left to hear that this failed. */
     ssize_t written = writev(STDERR_FILENO, vec, HS_ARRAY_LEN(vec));

@@ -10,12 +10,12 @@
 HS_BEGIN_DECLS
 
 typedef struct hs_arena {
-    hs_pool *pool;        /* blocks of HS_CHUNK_BYTES */
-    struct hs_arena_block *block;  /* newest first */
-    struct hs_arena_block *large;  /* from pool->mem */
-    uint8_t *next, *end;  /* room in the newest block */
-    size_t bytes_used;    /* sum of what was taken, rounded */
-    size_t bytes_max;     /* limit */
+    hs_pool *pool;                /* blocks of HS_CHUNK_BYTES */
+    struct hs_arena_block *block; /* newest first */
+    struct hs_arena_block *large; /* from pool->mem */
+    uint8_t *next, *end;          /* room in the newest block */
+    size_t bytes_used;            /* sum of what was taken, rounded */
+    size_t bytes_max;             /* limit */
 } hs_arena;
 
 /* Prepare an empty arena that may hand out `bytes_max` (at most SIZE_MAX / 2) in all. `pool` has

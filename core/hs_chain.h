@@ -19,9 +19,9 @@ typedef void hs_chunk_done(void *ctx);
 
 typedef struct hs_chunk {
     struct hs_chunk *next;
-    const uint8_t *data;  /* first byte not consumed: in `bytes`, or borrowed */
-    size_t len;           /* bytes not consumed */
-    hs_chunk_done *done;  /* borrowed chunks: run when the bytes are not needed; may be NULL */
+    const uint8_t *data; /* first byte not consumed: in `bytes`, or borrowed */
+    size_t len;          /* bytes not consumed */
+    hs_chunk_done *done; /* borrowed chunks: run when the bytes are not needed; may be NULL */
     void *ctx;
     bool borrowed;
     uint8_t bytes[];

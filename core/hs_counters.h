@@ -2,7 +2,8 @@
  *
  * Owns: a fixed table; a layer registers its names at start and counts by the number it got. Each
  * value is written by its shard alone with a plain add, and is an atomic only so that another
- * thread may read it at any moment without stopping the shard. Tested by: tests/unit/core_counters.c. */
+ * thread may read it at any moment without stopping the shard. Tested by:
+ * tests/unit/core_counters.c. */
 #pragma once
 
 #include "hs_err.h"

@@ -37,9 +37,9 @@ struct hs_pool {
 };
 
 /* Prepare a pool of at most `slots_max` (> 0, and at most 2^20 slabs) slots of `slot_bytes` (> 0,
- * at most 32 KiB; rounded up to 16) each, aligned to 16, or to 64 where the size is a multiple of 64.
- * Takes no slab yet, only the table of slabs. `mem` is borrowed for the pool's life.
- * Shard: owner only. Errors: -ENOMEM; then the pool is zeroed, and hs_pool_fini is harmless. */
+ * at most 32 KiB; rounded up to 16) each, aligned to 16, or to 64 where the size is a multiple
+ * of 64. Takes no slab yet, only the table of slabs. `mem` is borrowed for the pool's life. Shard:
+ * owner only. Errors: -ENOMEM; then the pool is zeroed, and hs_pool_fini is harmless. */
 HS_API HS_NODISCARD hs_err hs_pool_init(hs_pool *pool, const hs_mem *mem, size_t slot_bytes,
                                         uint32_t slots_max);
 

@@ -23,7 +23,7 @@ typedef struct hs_spsc {
     const hs_mem *mem;
     uint8_t *items;
     uint32_t item_bytes;
-    uint32_t mask; /* capacity - 1 */
+    uint32_t mask;                                              /* capacity - 1 */
     __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 tail; /* written by the producer */
     uint32_t head_seen;                                         /* producer's copy of head */
     __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 head; /* written by the consumer */
