@@ -34,10 +34,15 @@ static h1_lines_fn *lines(void)
     return fn;
 }
 
+void h1_head_use_lines(h1_lines_fn *fn)
+{
+    __atomic_store_n(&chosen_lines, fn, __ATOMIC_RELAXED);
+}
+
 bool h1_head_use_simd(bool on)
 {
     h1_lines_fn *fn = on ? best_lines() : h1_lines_portable;
-    __atomic_store_n(&chosen_lines, fn, __ATOMIC_RELAXED);
+    h1_head_use_lines(fn);
     return fn != h1_lines_portable;
 }
 

@@ -67,3 +67,6 @@ h1_lines_fn h1_lines_avx2;
 #elif defined(__aarch64__)
 h1_lines_fn h1_lines_neon;
 #endif
+
+/* For tests: parse with this loop from now on, which the processor must know; NULL: the best one. */
+void h1_head_use_lines(h1_lines_fn *fn);
