@@ -28,6 +28,7 @@ typedef struct hs_log {
     uint64_t dropped;   /* since the last line that fitted */
     uint64_t dropped_total;
     uint64_t (*wall_ns)(void *ctx); /* nanoseconds since 1970, UTC */
+    void (*ready)(void *ctx);       /* a line was added; must not block; may be NULL */
     void *ctx;
 } hs_log;
 

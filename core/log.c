@@ -174,6 +174,8 @@ void hs_log_write(hs_log *log, hs_log_level level, const char *format, ...)
     put_escaped(&line, body, len >= (int)sizeof(text));
     if (hs_spsc_push(&log->lines, &line)) {
         log->dropped = 0;
+        if (log->ready)
+            log->ready(log->ctx);
     } else {
         log->dropped++;
         log->dropped_total++;
