@@ -55,8 +55,9 @@ struct hs_op {
     hs_op *next; /* the backend's: waiting for room, or for a buffer */
     int32_t fd;
     uint8_t kind; /* hs_op_kind; HS_OP_NONE: idle */
-    bool cancelled;
-    uint16_t events; /* HS_OP_POLL: poll(2) events */
+    bool cancelled : 1;
+    uint8_t list : 7; /* the backend's: which of its lists `next` is in */
+    uint16_t events;  /* HS_OP_POLL: poll(2) events */
 };
 
 /* A send needs its vectors as long as it is under way. */
@@ -82,7 +83,7 @@ typedef struct hs_io_ops {
     void (*buf_give)(hs_io *io, uint16_t buf);
     void (*wake)(hs_io *io, hs_io *target);
     void (*wake_any)(hs_io *io);
-    void (*trim)(hs_io *io);
+    bool (*trim)(hs_io *io); /* once a second: return unused memory; true: there may be more */
     int (*listen)(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
                   bool reuse_port);
     int (*sockname)(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len);
@@ -105,11 +106,12 @@ static inline void hs_op_begin(hs_io *io, hs_op *op, hs_op_kind kind, int fd, hs
     op->fd = fd;
     op->kind = (uint8_t)kind;
     op->cancelled = false;
+    op->list = 0;
     io->ops_active++;
 }
 
-/* Start accepting on listening socket `fd`, multishot: each `res` is a new non-blocking,
- * close-on-exec socket that the callback owns. Ends (no `more`) on an error, such as -EMFILE. */
+/* Start accepting on listening socket `fd`, multishot: each `res` is a new close-on-exec socket that
+ * the callback owns and uses through this seam alone. Ends (no `more`) on an error, such as -EMFILE. */
 static inline void hs_io_accept(hs_io *io, hs_op *op, int fd, hs_op_done *done)
 {
     hs_op_begin(io, op, HS_OP_ACCEPT, fd, done);

@@ -10,6 +10,7 @@
 #include "hs_counters.h"
 #include "hs_heap.h"
 #include "hs_io.h"
+#include "hs_list.h"
 #include "hs_log.h"
 #include "hs_pool.h"
 
@@ -64,6 +65,27 @@ HS_API void hs_shard_hold(hs_shard *shard);
 
 /* Undo one hs_shard_hold; never more than there were. Shard: owner only. */
 HS_API void hs_shard_release(hs_shard *shard);
+
+/* ---- memory that returns ---- */
+
+typedef struct hs_trim hs_trim;
+
+/* Something that can give memory back when it is no longer needed. The caller owns the storage. */
+struct hs_trim {
+    hs_list link;
+    bool (*fn)(hs_trim *trim); /* give some back; true: more could follow */
+};
+
+/* Call trim->fn about once a second while the shard is active and for as long after as one of them
+ * says that more could follow; never on a shard that rests. Shard: owner only. */
+HS_API void hs_shard_trim_add(hs_shard *shard, hs_trim *trim);
+
+/* Stop calling it. Shard: owner only. */
+HS_API void hs_shard_trim_remove(hs_trim *trim);
+
+/* Give back half of the empty slabs of `pool`, but for one: what hs_trim functions do with a pool.
+ * Returns whether more could follow. Shard: owner only. */
+HS_API bool hs_shard_trim_pool(hs_pool *pool);
 
 /* ---- tasks ---- */
 

@@ -1,0 +1,46 @@
+/* The fields of a shard, for the files of this folder that make it up.
+ *
+ * Owns: the struct. loop.c turns it, mail.c carries calls, shard.c makes and ends it. */
+#pragma once
+
+#include <errno.h>
+
+#include "hs_limits.h"
+#include "shard.h"
+
+struct hs_shard {
+    hs_io *io;
+    uint64_t now_ns;
+    uint64_t wall_ns_base; /* wall clock minus now_ns, taken once a second */
+    uint64_t wall_next_ns;
+    hs_task *tasks, *tasks_last;
+    hs_heap timers;
+    hs_pool chunks;
+    uint32_t holds;
+    bool stopping; /* the stop function was called */
+    bool idle;     /* counted in mail->idle */
+    bool trimming; /* the trim timer is set */
+    uint32_t id;
+    shard_mail *mail;
+    uint16_t *calls_out; /* by target: calls under way */
+    const hs_mem *mem;
+    hs_log *log;
+    void (*stop)(hs_shard *shard, void *ctx);
+    void *ctx;
+    uint64_t random;
+    hs_timer trim_timer;
+    hs_list trims;
+    hs_trim trim_own;
+    hs_counters counters;
+    hs_io_event events[HS_TURN_EVENTS_MAX];
+    /* What other threads read or write: on lines of their own. */
+    __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 asleep;
+    HS_ATOMIC_U32 stop_asked;
+};
+
+/* mail.c: handle what other shards sent, a bounded number of messages. */
+void mail_drain(hs_shard *s);
+/* Whether a message waits. */
+bool mail_waits(const hs_shard *s);
+/* Wake `target` if it sleeps; called after a push. */
+void mail_wake(hs_shard *from, hs_shard *target);
