@@ -42,8 +42,8 @@ HS_API uint32_t hs_group_shards(const hs_group *group);
 /* Shard `id`: to read its counters. Thread: any. */
 HS_API hs_shard *hs_group_shard(const hs_group *group, uint32_t id);
 
-/* Ask all shards to stop. Returns at once; asking twice is allowed. Thread: any; may be called from
- * a signal handler. */
+/* Ask all shards to stop. Returns at once; asking twice is allowed. Thread: any, not a signal
+ * handler: see hs_group_wait_signals. */
 HS_API void hs_group_stop(hs_group *group);
 
 /* Wait until every shard has ended, then free the group. Thread: any but a shard's; once. */

@@ -1,0 +1,327 @@
+/* A group of shards: threads, started, stopped and joined in order.
+ *
+ * Owns: the order of a start (every shard has its ring before any `start` runs; every `start` is
+ * done before hs_group_start returns) and of an end (all loops end together, then all are freed).
+ * Must not know: what the shards do. Tested by: tests/plain/shards.c. */
+#include "hs_group.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "hs_limits.h"
+#include "hs_topology.h"
+#include "logger.h"
+#include "shard.h"
+#include "uring.h"
+
+/* How far the threads have come; each step waits for all. */
+enum { STEP_MADE, STEP_STARTED, STEP_ENDED, STEPS };
+
+typedef struct member {
+    hs_group *group;
+    hs_shard *shard;
+    hs_io *io;
+    pthread_t thread;
+    uint32_t id, cpu;
+} member;
+
+struct hs_group {
+    hs_group_options options;
+    const hs_mem *mem;
+    uring_caps caps;
+    shard_mail mail;
+    logger *logger;
+    pthread_mutex_t lock; /* of what follows; start and end only, never while shards serve */
+    pthread_cond_t moved;
+    uint32_t steps[STEPS]; /* how many threads have taken each step */
+    hs_err errs[STEPS];    /* the first error of each step */
+    uint32_t threads;      /* that were made */
+    member members[];
+};
+
+void hs_group_options_init(hs_group_options *o)
+{
+    *o = (hs_group_options){.log_level = HS_LOG_INFO, .log_fd = STDERR_FILENO};
+}
+
+static size_t group_bytes(uint32_t shards)
+{
+    return sizeof(hs_group) + shards * sizeof(member);
+}
+
+/* ---- steps ---- */
+
+static void step_take(hs_group *g, uint32_t step, hs_err err)
+{
+    pthread_mutex_lock(&g->lock);
+    HS_ASSERT(g->steps[step] < g->threads);
+    g->steps[step]++;
+    if (hs_ok(g->errs[step]))
+        g->errs[step] = err;
+    pthread_cond_broadcast(&g->moved);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Wait until all threads took `step`; its first error. */
+static hs_err step_wait(hs_group *g, uint32_t step)
+{
+    pthread_mutex_lock(&g->lock);
+    while (g->steps[step] < g->threads)
+        pthread_cond_wait(&g->moved, &g->lock);
+    hs_err err = g->errs[step];
+    pthread_mutex_unlock(&g->lock);
+    return err;
+}
+
+/* ---- one shard's thread ---- */
+
+static void pin(const member *m, hs_log *log)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(m->cpu, &set);
+    int rc = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    if (rc != 0)
+        hs_log_write(log, HS_LOG_WARN, "cannot pin to processor %u: %s; running unpinned", m->cpu,
+                     hs_err_name(hs_err_errno(rc)));
+}
+
+/* Made on the thread itself: the ring has one issuer, and memory is local to where it is touched. */
+static hs_err member_make(member *m, hs_log *log)
+{
+    hs_group *g = m->group;
+    char name[16];
+    snprintf(name, sizeof name, "hs-shard-%u", m->id % 1000);
+    (void)pthread_setname_np(pthread_self(), name);
+    if (!g->options.pin_off)
+        pin(m, log);
+    HS_TRY(uring_create(g->mem, &g->caps, &m->io));
+    shard_options o = {.id = m->id,
+                       .mail = &g->mail,
+                       .mem = g->mem,
+                       .io = m->io,
+                       .log = log,
+                       .stop = g->options.stop,
+                       .ctx = g->options.ctx};
+    if (getrandom(&o.seed, sizeof o.seed, 0) != (ssize_t)sizeof o.seed)
+        o.seed = hs_io_wall_ns(m->io) ^ ((uint64_t)m->id << 48);
+    return shard_create(&o, &m->shard);
+}
+
+static void member_serve(member *m)
+{
+    hs_group *g = m->group;
+    shard_enter(m->shard);
+    hs_err err = g->options.start ? g->options.start(m->shard, g->options.ctx) : HS_OK;
+    step_take(g, STEP_STARTED, err);
+    while (!shard_finished(m->shard))
+        shard_turn(m->shard, true);
+    if (g->options.end)
+        g->options.end(m->shard, g->options.ctx);
+    shard_enter(NULL);
+}
+
+static void *member_main(void *arg)
+{
+    member *m = arg;
+    hs_group *g = m->group;
+    step_take(g, STEP_MADE, member_make(m, logger_log(g->logger, m->id)));
+    if (hs_ok(step_wait(g, STEP_MADE)))
+        member_serve(m);
+    /* Others may still wake this shard until all loops have ended: only then may its ring go. The
+     * ring goes here, on the thread that issued to it; the shard stays readable until the join. */
+    step_take(g, STEP_ENDED, HS_OK);
+    (void)step_wait(g, STEP_ENDED);
+    if (m->io)
+        m->io->ops->destroy(m->io);
+    return NULL;
+}
+
+/* ---- start ---- */
+
+static void log_machine(hs_group *g, const hs_topology *t)
+{
+    struct utsname u;
+    int rc = uname(&u);
+    HS_ASSERT(rc == 0);
+    hs_log_write(logger_log(g->logger, g->mail.shards), HS_LOG_INFO,
+                 "io=uring kernel=%s msg_ring=%s ring_fd=%s cpus=%u cores=%u nodes=%u quota=%u "
+                 "shards=%u",
+                 u.release, g->caps.msg_ring ? "yes" : "no (eventfd)",
+                 g->caps.ring_fd ? "yes" : "no", t->cpus_len, t->cores, t->numa_nodes,
+                 t->quota_cpus, g->mail.shards);
+}
+
+static hs_err make_threads(hs_group *g, const hs_topology *t)
+{
+    uint32_t shards = g->mail.shards;
+    /* All or none: a thread that cannot be made must not leave the others waiting for it. */
+    pthread_mutex_lock(&g->lock);
+    g->threads = shards;
+    pthread_mutex_unlock(&g->lock);
+    for (uint32_t i = 0; i < shards; i++) {
+        member *m = &g->members[i];
+        m->group = g;
+        m->id = i;
+        m->cpu = t->cpus[i % t->cpus_len];
+        int rc = pthread_create(&m->thread, NULL, member_main, m);
+        if (rc == 0)
+            continue;
+        pthread_mutex_lock(&g->lock);
+        g->threads = i;
+        g->errs[STEP_MADE] = hs_err_errno(rc);
+        pthread_cond_broadcast(&g->moved);
+        pthread_mutex_unlock(&g->lock);
+        break;
+    }
+    hs_err err = step_wait(g, STEP_MADE);
+    if (!hs_ok(err))
+        return err;
+    return step_wait(g, STEP_STARTED);
+}
+
+static void free_group(hs_group *g)
+{
+    hs_log *log = g->logger ? logger_log(g->logger, g->mail.shards) : NULL;
+    hs_log_write(log, HS_LOG_DEBUG, "all shards have ended");
+    if (g->logger)
+        logger_stop(g->logger);
+    uint32_t shards = g->mail.shards;
+    shard_mail_fini(&g->mail);
+    pthread_cond_destroy(&g->moved);
+    pthread_mutex_destroy(&g->lock);
+    hs_mem_give(g->mem, g, group_bytes(shards), HS_CACHE_PAIR);
+}
+
+static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group **out)
+{
+    const hs_mem *mem = o->mem ? o->mem : hs_mem_system();
+    hs_group *g = hs_mem_take_zero(mem, group_bytes(shards), HS_CACHE_PAIR);
+    HS_ENSURE(g, -ENOMEM);
+    g->options = *o;
+    g->mem = mem;
+    int rc = pthread_mutex_init(&g->lock, NULL) || pthread_cond_init(&g->moved, NULL);
+    HS_ASSERT(rc == 0);
+    hs_err err = shard_mail_init(&g->mail, mem, shards);
+    if (hs_ok(err))
+        err = logger_start(mem, shards, o->log_fd, o->log_level, &g->logger);
+    if (!hs_ok(err)) {
+        if (g->mail.queues)
+            shard_mail_fini(&g->mail);
+        hs_mem_give(mem, g, group_bytes(shards), HS_CACHE_PAIR);
+        return err;
+    }
+    *out = g;
+    return HS_OK;
+}
+
+hs_err hs_group_start(const hs_group_options *options, hs_group **group)
+{
+    HS_ASSERT(options != NULL);
+    HS_ASSERT(group != NULL);
+    hs_topology topology;
+    HS_TRY(hs_topology_read(&topology));
+    uint32_t shards = options->shards ? options->shards : topology.usable;
+    HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
+    hs_group *g;
+    HS_TRY(group_create(options, shards, &g));
+    char why[256];
+    hs_err err = uring_probe(&g->caps, why, sizeof why);
+    if (!hs_ok(err)) {
+        hs_log_write(logger_log(g->logger, shards), HS_LOG_ERROR, "%s", why);
+        free_group(g);
+        return err;
+    }
+    log_machine(g, &topology);
+    err = make_threads(g, &topology);
+    if (!hs_ok(err)) {
+        hs_group_stop(g);
+        hs_group_join(g);
+        return err;
+    }
+    *group = g;
+    return HS_OK;
+}
+
+/* ---- stop ---- */
+
+uint32_t hs_group_shards(const hs_group *g)
+{
+    return g->mail.shards;
+}
+
+hs_shard *hs_group_shard(const hs_group *g, uint32_t id)
+{
+    HS_ASSERT(id < g->mail.shards);
+    return g->members[id].shard;
+}
+
+void hs_group_stop(hs_group *g)
+{
+    pthread_mutex_lock(&g->lock);
+    bool ended = g->steps[STEP_ENDED] == g->threads;
+    for (uint32_t i = 0; i < g->threads && !ended; i++)
+        if (g->members[i].shard)
+            shard_stop(g->members[i].shard);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void hs_group_join(hs_group *g)
+{
+    for (uint32_t i = 0; i < g->threads; i++) {
+        int rc = pthread_join(g->members[i].thread, NULL);
+        HS_ASSERT(rc == 0);
+        if (g->members[i].shard)
+            shard_destroy(g->members[i].shard);
+    }
+    free_group(g);
+}
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+void hs_group_block_signals(void)
+{
+    sigset_t set;
+    stop_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static bool group_ended(hs_group *g)
+{
+    pthread_mutex_lock(&g->lock);
+    bool ended = g->steps[STEP_ENDED] == g->threads;
+    pthread_mutex_unlock(&g->lock);
+    return ended;
+}
+
+void hs_group_wait_signals(hs_group *g, void (*again)(void *ctx), void *ctx)
+{
+    sigset_t set;
+    stop_signals(&set);
+    bool stopping = false;
+    /* Shards end only after a stop, so until the first signal there is nothing else to look at. */
+    while (!group_ended(g)) {
+        struct timespec tick = {.tv_nsec = 20 * (long)HS_MSEC_NS};
+        int sig = stopping ? sigtimedwait(&set, NULL, &tick) : sigwaitinfo(&set, NULL);
+        if (sig < 0)
+            continue;
+        hs_log_write(logger_log(g->logger, g->mail.shards), HS_LOG_INFO, "signal %s: stopping%s",
+                     sig == SIGINT ? "SIGINT" : "SIGTERM", stopping ? " at once" : "");
+        if (stopping && again)
+            again(ctx);
+        stopping = true;
+        hs_group_stop(g);
+    }
+}

@@ -1,0 +1,69 @@
+/* The io_uring backend's state, for the files that make it up.
+ *
+ * Owns: one ring, its buffer ring and the lists of ops that wait. uring.c is what runs for each op,
+ * uring_setup.c makes rings and looks at what the kernel can do. Must not know: the loop, protocols.
+ * Tested by: tests/unit/shard_io_uring.c and everything that runs on it. */
+#pragma once
+
+#include <liburing.h>
+
+#include "hs_err.h"
+#include "hs_io.h"
+#include "hs_log.h"
+#include "rbuf.h"
+
+/* What was found of the kernel once per process. */
+typedef struct uring_caps {
+    bool msg_ring; /* wake by a message between rings; otherwise by eventfd */
+    bool ring_fd;  /* the ring's own file can be registered: a cheaper io_uring_enter */
+} uring_caps;
+
+/* A queue of ops, linked by op->next. Which one an op is in stands in op->list. */
+typedef struct op_list {
+    hs_op *first, *last;
+    uint8_t id;
+} op_list;
+
+enum {
+    URING_LIST_NONE,
+    URING_LIST_BACKLOG, /* to be submitted when there is room */
+    URING_LIST_STARVED, /* receives that wait for a buffer */
+    URING_LIST_CANCEL,  /* in the kernel; their cancel is to be submitted when there is room */
+    URING_LIST_ENDED    /* over without the kernel: their last completion is -ECANCELED */
+};
+
+/* user_data of a submission: an op's address, or one of these in the lowest bits. */
+enum {
+    URING_TAG_MASK = 7,
+    URING_TAG_OP = 0,
+    URING_TAG_IGNORE = 1, /* cancel and close: their results say nothing new */
+    URING_TAG_EVENTFD = 2,
+    URING_TAG_WOKEN = 3, /* a message from another ring */
+    URING_TAG_WAKING = 4 /* our message to another ring; the rest is the target's address */
+};
+
+typedef struct uring {
+    hs_io io; /* first: the seam's view */
+    struct io_uring ring;
+    struct io_uring_buf_ring *bufs;
+    rbuf rbuf;
+    op_list backlog, starved, cancels, ended;
+    uring_caps caps;
+    const hs_mem *mem;
+    int eventfd;
+    uint64_t eventfd_value; /* where the read of the eventfd puts it */
+    bool eventfd_armed;
+} uring;
+
+/* Look at what the kernel can do, less what the environment's HS_CAPS_DISABLE names (a list with
+ * commas: msg_ring, ring_fd). On an error `why` says the cause and the remedy in one line.
+ * Thread: any. Errors: a negated errno of the first call that failed. */
+HS_NODISCARD hs_err uring_probe(uring_caps *caps, char *why, size_t why_bytes);
+
+/* Make a ring for the calling thread, which alone may use it. Errors as uring_probe. */
+HS_NODISCARD hs_err uring_create(const hs_mem *mem, const uring_caps *caps, hs_io **out);
+
+/* uring.c: the table of the seam. */
+extern const hs_io_ops uring_ops;
+/* uring.c: give the buffer ring all buffers that it should have. */
+void uring_provide(uring *u);
