@@ -1,0 +1,169 @@
+/* Shards on threads of their own: start, calls across them, timers, stop and join, for real.
+ *
+ * A plain program, so that it runs under ThreadSanitizer too. Every shard calls every shard (itself
+ * included) many times, keeps as many calls under way as it may, and sees each answered once and in
+ * order. With HS_CAPS_DISABLE=msg_ring the same runs on the eventfd wake-up. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hs_group.h"
+#include "hs_limits.h"
+
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+#define SHARDS 3
+#define CALLS_EACH 20000
+
+/* What one shard knows; the other shards touch it in calls to it alone. */
+typedef struct state {
+    hs_call calls[SHARDS][HS_CALLS_MAX + 1]; /* one is tried while all others are under way */
+    uint32_t sent[SHARDS], answered[SHARDS], served[SHARDS];
+    uint32_t blocked;
+    uint32_t ticks;
+    hs_timer timer;
+    bool stopped, ended;
+} state;
+
+static state states[SHARDS];
+
+static void send_more(uint32_t target);
+
+/* On the target: calls of one origin arrive in the order in which they were made. */
+static void serve(hs_call *call)
+{
+    hs_shard *s = hs_shard_self();
+    CHECK(call->target == s);
+    state *st = &states[hs_shard_id(s)];
+    uint32_t number = (uint32_t)(uintptr_t)call->arg;
+    CHECK(st->served[hs_shard_id(call->origin)]++ == number);
+    call->result = number + UINT64_C(7);
+}
+
+/* On the origin: so do the answers. */
+static void served(hs_call *call)
+{
+    hs_shard *s = hs_shard_self();
+    CHECK(call->origin == s);
+    uint32_t target = hs_shard_id(call->target);
+    state *st = &states[hs_shard_id(s)];
+    CHECK(call->result == st->answered[target] + UINT64_C(7));
+    st->answered[target]++;
+    send_more(target);
+}
+
+static void send_more(uint32_t target)
+{
+    hs_shard *s = hs_shard_self();
+    state *st = &states[hs_shard_id(s)];
+    while (st->sent[target] < CALLS_EACH) {
+        hs_call *call = &st->calls[target][st->sent[target] % (HS_CALLS_MAX + 1)];
+        *call = (hs_call){.fn = serve, .done = served, .arg = (void *)(uintptr_t)st->sent[target]};
+        hs_err err = hs_call_start(hs_shard_peer(s, target), call);
+        if (err.code == HS_E_BLOCKED) {
+            st->blocked++;
+            return;
+        }
+        CHECK(hs_ok(err));
+        st->sent[target]++;
+    }
+}
+
+/* The first tick starts the calls: by then every shard is there. */
+static void tick(hs_timer *timer)
+{
+    hs_shard *s = hs_shard_self();
+    state *st = &states[hs_shard_id(s)];
+    uint32_t done = 0;
+    if (st->ticks++ == 0)
+        for (uint32_t i = 0; i < SHARDS; i++)
+            send_more(i);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        done += st->answered[i];
+    if (done < SHARDS * CALLS_EACH) {
+        CHECK(hs_ok(hs_timer_after(s, timer, 1, tick)));
+        return;
+    }
+    hs_shard_release(s);
+}
+
+static hs_err start(hs_shard *s, void *ctx)
+{
+    CHECK(ctx == states);
+    CHECK(hs_shard_self() == s);
+    CHECK(hs_shard_count(s) == SHARDS);
+    hs_shard_hold(s);
+    return hs_timer_after(s, &states[hs_shard_id(s)].timer, 1, tick);
+}
+
+static void stop(hs_shard *s, void *ctx)
+{
+    (void)ctx;
+    CHECK(!states[hs_shard_id(s)].stopped);
+    states[hs_shard_id(s)].stopped = true;
+}
+
+static void end(hs_shard *s, void *ctx)
+{
+    (void)ctx;
+    CHECK(states[hs_shard_id(s)].stopped);
+    states[hs_shard_id(s)].ended = true;
+}
+
+static void test_calls(void)
+{
+    memset(states, 0, sizeof states);
+    hs_group_options o;
+    hs_group_options_init(&o);
+    o.shards = SHARDS;
+    o.start = start;
+    o.stop = stop;
+    o.end = end;
+    o.ctx = states;
+    hs_group *group;
+    CHECK(hs_ok(hs_group_start(&o, &group)));
+    CHECK(hs_group_shards(group) == SHARDS);
+    /* The stop comes in the middle of the work: what holds a shard is finished first. */
+    hs_group_stop(group);
+    hs_group_stop(group);
+    hs_group_join(group);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        CHECK(states[i].stopped && states[i].ended);
+        for (uint32_t k = 0; k < SHARDS; k++) {
+            CHECK(states[i].answered[k] == CALLS_EACH);
+            CHECK(states[i].served[k] == CALLS_EACH);
+        }
+        CHECK(states[i].blocked > 0);
+    }
+}
+
+static hs_err start_badly(hs_shard *s, void *ctx)
+{
+    (void)ctx;
+    return hs_shard_id(s) == 1 ? hs_err_of(HS_E_LIMIT) : HS_OK;
+}
+
+static void test_failing_start(void)
+{
+    hs_group_options o;
+    hs_group_options_init(&o);
+    o.shards = SHARDS;
+    o.start = start_badly;
+    hs_group *group;
+    hs_err err = hs_group_start(&o, &group);
+    CHECK(err.code == HS_E_LIMIT);
+}
+
+int main(void)
+{
+    test_calls();
+    test_failing_start();
+    printf("shards: calls, stop and failing start are fine\n");
+    return 0;
+}
