@@ -31,7 +31,8 @@ def read_preset(logs, preset):
             else:
                 why = "did not run: " + case.find("skipped").get("message", "")
         elif case.find("failure") is not None:
-            why = case.find("failure").get("message", "")
+            last = [line.strip() for line in output.splitlines() if line.strip()][-2:]
+            why = case.find("failure").get("message") or " / ".join(last)
         elif case.get("status") == "run":
             state = "passed"
         results.append((case.get("name"), state, float(case.get("time") or 0), why))
