@@ -50,8 +50,7 @@ static void unmap_pages(void *ptr, size_t bytes)
  */
 static void *map_aligned(size_t bytes, size_t align)
 {
-    if (bytes > SIZE_MAX - align)
-        return NULL;
+    HS_ASSERT(bytes <= SIZE_MAX - align); /* so much was mapped just before */
     uint8_t *wide = map_pages(bytes + align);
     if (!wide)
         return NULL;

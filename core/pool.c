@@ -158,9 +158,10 @@ void hs_pool_fini(hs_pool *pool)
 static HS_COLD hs_pool_slab *slab_create(hs_pool *pool)
 {
     uint32_t number = 0;
-    while (number < pool->slabs_max && pool->slabs[number])
+    while (pool->slabs[number]) {
         number++;
-    HS_ASSERT(number < pool->slabs_max); /* or slots_max would have been reached */
+        HS_ASSERT(number < pool->slabs_max); /* or slots_max would have been reached */
+    }
     hs_pool_slab *slab = hs_mem_take(pool->mem, HS_POOL_SLAB_BYTES, HS_POOL_SLAB_BYTES);
     if (!slab)
         return NULL;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "hs_err.h"
@@ -50,8 +51,8 @@ static inline rng rng_seeded(const char *what)
     return r;
 }
 
-/* Memory from the system that fails at the `fail_at`th take (counted from 1; 0: never), and at all
- * later ones where `fail_on` is set. */
+/* Memory from the system, full of junk, that fails at the `fail_at`th take (counted from 1; 0:
+ * never), and at all later ones where `fail_on` is set. */
 typedef struct fault_mem {
     hs_mem mem;
     uint64_t takes, fails, fail_at;
@@ -69,6 +70,7 @@ static inline void *fault_take(void *ctx, size_t bytes, size_t align)
     }
     void *ptr = hs_mem_take(hs_mem_system(), bytes, align);
     cr_assert_not_null(ptr);
+    memset(ptr, 0xa5, bytes);
     f->pieces_out++;
     f->bytes_out += bytes;
     return ptr;

@@ -99,6 +99,9 @@ Test(core_hist, merge_into_an_empty_one)
     cr_assert(h.min == 50 && h.max == 100 && h.sum == 150 && h.count == 2);
     hs_hist_merge(&h, &other);
     cr_assert(h.min == 50 && h.max == 100 && h.sum == 300 && h.count == 4);
+    hs_hist_init(&other);
+    hs_hist_merge(&h, &other); /* an empty one has no smallest value */
+    cr_assert(h.min == 50 && h.max == 100 && h.sum == 300 && h.count == 4);
 }
 
 Test(core_hist, a_sum_does_not_wrap_around)

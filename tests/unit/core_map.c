@@ -89,6 +89,18 @@ Test(core_map, a_replaced_key_is_no_longer_needed)
     hs_map_fini(&m);
 }
 
+Test(core_map, an_equal_hash_is_not_an_equal_key)
+{
+    int value;
+    char key[] = "key";
+    hs_map m;
+    hs_map_init(&m, hs_mem_system(), 10, seed_any);
+    cr_assert(hs_ok(hs_map_set(&m, hs_span_str(key), &value, NULL)));
+    key[0] = 'K'; /* as if "Key" and "key" had the same hash: no two such are known */
+    cr_assert_null(hs_map_get(&m, HS_SPAN("key")));
+    hs_map_fini(&m);
+}
+
 Test(core_map, the_limit)
 {
     int value;

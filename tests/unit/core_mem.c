@@ -121,14 +121,64 @@ Test(core_mem, alignment_leaves_no_margin_mapped)
     }
 }
 
+/* This process gets no more address space than it has and `bytes`. */
+static void limit_space(size_t bytes)
+{
+    rlim_t most = pages_mapped() * (size_t)sysconf(_SC_PAGESIZE) + bytes;
+    struct rlimit limit = {most, most};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
 Test(core_mem, no_room_to_align_is_null)
 {
-    struct rlimit limit = {pages_mapped() * (size_t)sysconf(_SC_PAGESIZE) + (64u << 20), 0};
-    limit.rlim_max = limit.rlim_cur;
-    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    limit_space(64u << 20);
     size_t before = pages_mapped();
     cr_assert_null(hs_mem_take(hs_mem_system(), 65536, (size_t)1 << 40));
     cr_assert_eq(pages_mapped(), before);
+}
+
+Test(core_mem, an_exhausted_heap_is_null)
+{
+    enum { COUNT = 4096 };
+    static void *pieces[COUNT];
+    limit_space(8u << 20);
+    int count = 0;
+    while (count < COUNT && (pieces[count] = hs_mem_take(hs_mem_system(), 60000, 16)))
+        count++;
+    cr_assert(count > 0 && count < COUNT);
+    while (count > 0)
+        hs_mem_give(hs_mem_system(), pieces[--count], 60000, 16);
+    void *again = hs_mem_take(hs_mem_system(), 60000, 16);
+    cr_assert_not_null(again);
+    hs_mem_give(hs_mem_system(), again, 60000, 16);
+}
+
+/* Cut an area into mappings of one page until the process may have no more. False: it may always.
+ */
+static bool use_up_mappings(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = 200000;
+    uint8_t *area =
+        mmap(NULL, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq(area, MAP_FAILED);
+    for (size_t i = 1; i < pages; i += 2) {
+        if (mprotect(area + i * page, page, PROT_READ) != 0)
+            return true;
+    }
+    return false;
+}
+
+Test(core_mem, pages_go_back_even_where_the_mapping_cannot)
+{
+    size_t bytes = 3 * 65536;
+    uint8_t *pieces = hs_mem_take(hs_mem_system(), bytes, 4096);
+    memset(pieces, 'x', bytes);
+    if (!use_up_mappings())
+        cr_skip_test("this system's limit on mappings is too high to reach");
+    /* Given back from the middle of its mapping, which would have to be cut in two. */
+    hs_mem_give(hs_mem_system(), pieces + 65536, 65536, 4096);
+    cr_assert(pieces[65535] == 'x' && pieces[2 * 65536] == 'x');
+    cr_assert(pieces[65536] == 0 && pieces[2 * 65536 - 1] == 0);
 }
 #endif
 

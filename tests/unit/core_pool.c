@@ -169,6 +169,18 @@ Test(core_pool, references_go_stale)
     hs_pool_fini(&pool);
 }
 
+Test(core_pool, junk_in_a_new_slab_is_no_generation)
+{
+    fault_mem f; /* fills what it gives with 0xa5, which would be an odd generation */
+    fault_init(&f, 0, false);
+    hs_pool pool = pool_of(&f.mem, 100, 5000);
+    void *slot = hs_pool_take(&pool);
+    for (uint64_t place = 0; place < 4096; place++)
+        cr_assert_null(hs_pool_get(&pool, UINT64_C(0xa5a5a5a5) << 32 | place));
+    hs_pool_give(&pool, slot);
+    hs_pool_fini(&pool);
+}
+
 Test(core_pool, generations_survive_their_slab)
 {
     enum { ROUNDS = 50 };
