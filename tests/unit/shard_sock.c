@@ -45,7 +45,7 @@ Test(shard_sock, port_zero_is_chosen_and_told)
     int fd = listen_on(&addr, false);
     cr_assert_geq(fd, 0);
     cr_assert_neq(port_of(fd), 0);
-    cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    cr_assert_not(fcntl(fd, F_GETFL) & O_NONBLOCK); /* a ring would not wait for connections */
     cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     cr_assert(option_of(fd, IPPROTO_TCP, TCP_NODELAY));
     cr_assert(option_of(fd, SOL_SOCKET, SO_REUSEADDR));
