@@ -9,8 +9,8 @@
  * 1. A start function never fails and never calls back: what goes wrong arrives as a completion,
  * and there is always exactly one without `more`, also after a cancel and at stop.
  * 2. An op and the memory that it names belong to the backend from its start to that completion.
- *    Before the callback of that completion runs, the op is idle again: it may be started anew, or
- *    its memory freed.
+ *    Just before the callback of that completion runs, and not sooner, the op is idle again: it may
+ *    be started anew, or its memory freed. Until then it may be cancelled.
  * 3. Received bytes are borrowed until the callback returns.
  * 4. Callbacks run from the loop, never inside a start function or another callback.
  * 5. Everything here belongs to one shard's thread, except hs_io_wake_any.
@@ -108,6 +108,17 @@ static inline void hs_op_begin(hs_io *io, hs_op *op, hs_op_kind kind, int fd, hs
     op->cancelled = false;
     op->list = 0;
     io->ops_active++;
+}
+
+/* What the loop does just before it calls `done` with an event without `more`. Not earlier: while the
+ * event waits behind others of its turn, their callbacks must see the op as active, or they would
+ * free what it is in. */
+static inline void hs_op_end(hs_io *io, hs_op *op)
+{
+    HS_ASSERT(op->kind != HS_OP_NONE);
+    HS_ASSERT(io->ops_active > 0);
+    op->kind = HS_OP_NONE;
+    io->ops_active--;
 }
 
 /* Start accepting on listening socket `fd`, multishot: each `res` is a new close-on-exec socket that

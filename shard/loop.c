@@ -189,6 +189,8 @@ void shard_turn(hs_shard *s, bool may_wait)
         trim_soon(s);
     for (uint32_t i = 0; i < n; i++) {
         const hs_io_event *ev = &s->events[i];
+        if (!ev->more)
+            hs_op_end(s->io, ev->op);
         ev->op->done(ev->op, ev);
         if (ev->data)
             s->io->ops->buf_give(s->io, ev->buf);

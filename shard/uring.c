@@ -132,6 +132,8 @@ static bool submit_cancel(uring *u, hs_op *op)
 
 static void cancel_op(uring *u, hs_op *op)
 {
+    if (op->list == URING_LIST_TOLD)
+        return;
     if (op->list == URING_LIST_NONE) {
         if (HS_UNLIKELY(!submit_cancel(u, op)))
             list_push(&u->cancels, op);
@@ -262,14 +264,13 @@ static void fill(hs_io_event *ev, hs_op *op, int32_t res, bool more)
     ev->more = more;
 }
 
+/* The op's last event goes to the loop, which ends the op when it comes to it. */
 static void end_op(uring *u, hs_op *op)
 {
     if (HS_UNLIKELY(op->list == URING_LIST_CANCEL))
         list_remove(&u->cancels, op);
     HS_ASSERT(op->list == URING_LIST_NONE);
-    HS_ASSERT(u->io.ops_active > 0);
-    op->kind = HS_OP_NONE;
-    u->io.ops_active--;
+    op->list = URING_LIST_TOLD;
 }
 
 /* A multishot op that the kernel ended although all is well: it goes on, unless it was to end. */
@@ -468,6 +469,8 @@ static void uring_destroy(hs_io *io)
 {
     uring *u = (uring *)io;
     HS_ASSERT(io->ops_active == 0);
+    /* A close may still be queued, and the process may live on. */
+    io_uring_submit(&u->ring);
     if (u->bufs)
         io_uring_free_buf_ring(&u->ring, u->bufs, HS_RBUFS_MAX, BUF_GROUP);
     io_uring_queue_exit(&u->ring);

@@ -29,7 +29,8 @@ enum {
     URING_LIST_BACKLOG, /* to be submitted when there is room */
     URING_LIST_STARVED, /* receives that wait for a buffer */
     URING_LIST_CANCEL,  /* in the kernel; their cancel is to be submitted when there is room */
-    URING_LIST_ENDED    /* over without the kernel: their last completion is -ECANCELED */
+    URING_LIST_ENDED,   /* over without the kernel: their last completion is -ECANCELED */
+    URING_LIST_TOLD     /* no list: the last event is with the loop */
 };
 
 /* user_data of a submission: an op's address, or one of these in the lowest bits. */
