@@ -48,7 +48,7 @@ function(hs_test_program name)
     get_property(dirs GLOBAL PROPERTY HS_LAYER_DIRS)
     target_include_directories(${name} PRIVATE ${dirs} ${PROJECT_SOURCE_DIR}/tests)
     # In this order: the later flags weaken the earlier ones.
-    target_link_libraries(${name} PRIVATE hs_compile hs_test_compile httpshard_static
+    target_link_libraries(${name} PRIVATE hs_compile hs_test_compile hs_sim httpshard_static
                                           Threads::Threads)
     set_target_properties(${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests)
