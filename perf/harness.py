@@ -108,11 +108,10 @@ class Server:
                 pass
         return found
 
-    def cpu_s(self):
-        """User and system seconds of all threads so far.
+    def cpu(self):
+        """CPU time of all threads so far: seconds in all, and ticks of it in user and system mode.
 
-        The sum is the scheduler's own, in nanoseconds; the division is that of utime and stime,
-        which the kernel scales from sampled ticks.
+        The sum is the scheduler's own, in nanoseconds; the ticks tell how to divide it.
         """
         run_ns, user, system = 0, 0, 0
         for pid in self.pids():
@@ -121,9 +120,7 @@ class Server:
             fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
             user += int(fields[11])
             system += int(fields[12])
-        total = run_ns / 1e9
-        share = user / (user + system) if user + system else 0.0
-        return total * share, total * (1 - share)
+        return run_ns / 1e9, user, system
 
     def private_bytes(self):
         """Memory that belongs to these processes alone (user memory; no sockets, no page cache)."""
