@@ -4,6 +4,7 @@
  * Owns: the framing decision, and which fields a trailer section may not hold. Must not know: how
  * lines are found. Tested by: tests/unit/http_h1_head.c; fuzzed by tests/fuzz/fuzz_h1_head.c. */
 #include "class.h"
+#include "field.h"
 #include "h1_parse.h"
 #include "hs_assert.h"
 
@@ -35,9 +36,10 @@ static bool list_next(hs_span *list, hs_span *element)
     return true;
 }
 
-static h1_result act_host(h1_head *head, const h1_field *field, hs_span value)
+static h1_result act_host(h1_head *head, const h1_field *field, hs_span value, bool plain)
 {
-    if (value.len > 0 && !h1_authority_valid(value))
+    HS_ASSERT(!plain || value.len > 0);
+    if (!plain && value.len > 0 && !h1_authority_valid(value))
         return h1_bad(head, 400, "Host is not host[:port]");
     bool from_target = head->absolute || head->method == HS_METHOD_CONNECT;
     if (from_target)
@@ -48,10 +50,23 @@ static h1_result act_host(h1_head *head, const h1_field *field, hs_span value)
     return H1_DONE;
 }
 
+/* Exact: no byte but a letter's other case turns into one of these by setting bit 5, apart from CR
+ * into '-', and a field value has none. */
+static bool is_keep_alive(hs_span value)
+{
+    const uint64_t lower = UINT64_C(0x2020202020202020);
+    return value.len == 10 && (field_load8(value.ptr) | lower) == field_load8("keep-ali") &&
+           (field_load2(value.ptr + 8) | 0x2020) == field_load2("ve");
+}
+
 /* #connection-option: tokens. Empty elements are passed over (RFC 9110 section 5.6.1.2). */
 static h1_result act_connection(h1_head *head, hs_span value)
 {
     hs_span option;
+    if (is_keep_alive(value)) { /* what most who send it send; the list below says the same */
+        head->flags |= H1_FLAG_KEEP_ALIVE;
+        return H1_DONE;
+    }
     while (list_next(&value, &option)) {
         if (option.len == 0)
             continue;
@@ -143,7 +158,7 @@ static h1_result act_trailer(h1_head *head, hs_span name, uint8_t id)
     return bad ? h1_bad(head, 400, "field not allowed in a trailer section") : H1_DONE;
 }
 
-h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id)
+h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id, bool plain_host)
 {
     HS_ASSERT(head->fields_len > 0);
     HS_ASSERT(id < HS_FIELD_COUNT);
@@ -154,7 +169,8 @@ h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id)
         return act_trailer(head, h1_span(base, field->name, field->name_len), id);
     switch (id) {
     case HS_FIELD_HOST:
-        return repeated ? h1_bad(head, 400, "more than one Host") : act_host(head, field, value);
+        return repeated ? h1_bad(head, 400, "more than one Host")
+                        : act_host(head, field, value, plain_host);
     case HS_FIELD_CONNECTION:
         return act_connection(head, value);
     case HS_FIELD_CONTENT_LENGTH:

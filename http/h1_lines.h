@@ -3,10 +3,12 @@
  *
  * The includer defines H1_LINES (the function's name) and, static inline:
  *   scan_target(p, end, base)  the first byte in [p, end) that is not CLASS_TARGET, or end
- *   scan_value(p, end, base)   the first byte that is CLASS_CTL, or end
- *   scan_line(p, end, base, &name_end, &value_end)  the first byte that is not CLASS_TOKEN, and
- *                              scan_value's
- * They may read anywhere in [base, end), and nowhere else. Private to http. */
+ *   scan_host(p, end, base)    the first that is not CLASS_HOST, or one before it, or end
+ *   scan_value(p, end, base)   the first that is CLASS_CTL, or end
+ *   scan_begin(&scan, p, end, base)   what scan_line remembers from line to line, made ready for
+ * `p` scan_line(&scan, p, end, base, &name_end, &value_end)   the first byte that is not
+ * CLASS_TOKEN, and the first from there that is CLASS_CTL, or end They may read anywhere in [base,
+ * end), and nowhere else. Private to http. */
 #pragma once
 
 #include "class.h"
@@ -110,13 +112,30 @@ static inline bool lines_is_space(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
+/* Whether `host` to `end` is a plain name or IPv4 address, with or without a port of at most four
+ * digits: what nearly every Host is. Anything else needs h1_authority_valid. */
+static inline bool lines_plain_host(const uint8_t *host, const uint8_t *end, const uint8_t *base,
+                                    const uint8_t *input_end)
+{
+    const uint8_t *p = scan_host(host, input_end, base);
+    if (p == host || p >= end)
+        return p == end && p > host;
+    if (*p != ':' || end - p > 5)
+        return false;
+    while (++p < end) {
+        if (*p < '0' || *p > '9')
+            return false;
+    }
+    return true;
+}
+
 /* One field line at `p`. H1_DONE: it is head's last field now, and *past is behind its CRLF. */
-static inline h1_result lines_field(h1_head *head, const uint8_t *base, const uint8_t *p,
+static inline h1_result lines_field(h1_head *head, scan *s, const uint8_t *base, const uint8_t *p,
                                     const uint8_t *end, uint32_t acted, const uint8_t **past)
 {
     const uint8_t *colon;
     const uint8_t *line_end;
-    scan_line(p, end, base, &colon, &line_end);
+    scan_line(s, p, end, base, &colon, &line_end);
     if (HS_UNLIKELY(colon == end))
         return H1_MORE;
     if (HS_UNLIKELY(*colon != ':' || colon == p))
@@ -148,10 +167,13 @@ static inline h1_result lines_field(h1_head *head, const uint8_t *base, const ui
     uint8_t id = field_id(p, (size_t)(colon - p));
     uint8_t first = head->known[id];
     head->known[id] = first != 0 ? first : (uint8_t)place;
-    return (acted >> id & 1) != 0 ? h1_field_act(head, base, id) : H1_DONE;
+    if (HS_LIKELY((acted >> id & 1) == 0))
+        return H1_DONE;
+    bool plain = id == HS_FIELD_HOST && lines_plain_host(value, line_end, base, end);
+    return h1_field_act(head, base, id, plain);
 }
 
-static inline h1_result lines_fields(h1_head *head, const uint8_t *base, const uint8_t *p,
+static inline h1_result lines_fields(h1_head *head, scan *s, const uint8_t *base, const uint8_t *p,
                                      const uint8_t *end, const h1_limits *limits)
 {
     uint32_t acted = head->state == H1_STATE_FIELDS ? H1_FIELDS_ACTED : H1_FIELDS_ALL;
@@ -166,7 +188,7 @@ static inline h1_result lines_fields(h1_head *head, const uint8_t *base, const u
         }
         if (HS_UNLIKELY(head->fields_len >= fields_max))
             return h1_bad(head, 431, "too many fields");
-        h1_result r = lines_field(head, base, p, end, acted, &p);
+        h1_result r = lines_field(head, s, base, p, end, acted, &p);
         if (HS_UNLIKELY(r != H1_DONE)) {
             if (r == H1_BAD)
                 return r;
@@ -183,6 +205,8 @@ h1_result H1_LINES(h1_head *head, const uint8_t *base, size_t len, const h1_limi
     const uint8_t *p = base + head->at;
     HS_ASSERT(head->at <= len);
     HS_ASSERT(len <= H1_HEAD_BYTES_MAX);
+    scan s;
+    scan_begin(&s, p, end, base);
     if (head->state == H1_STATE_REQUEST) {
         h1_result r = lines_request(head, base, &p, end, limits);
         if (r != H1_DONE)
@@ -195,5 +219,5 @@ h1_result H1_LINES(h1_head *head, const uint8_t *base, size_t len, const h1_limi
             return H1_MORE;
         }
     }
-    return lines_fields(head, base, p, end, limits);
+    return lines_fields(head, &s, base, p, end, limits);
 }

@@ -17,6 +17,8 @@ static const uint8_t token_by_low[16] = {0xe8, 0xfc, 0xf8, 0xfc, 0xfc, 0xfc, 0xf
                                          0xf8, 0xf8, 0xf4, 0x54, 0xd0, 0x54, 0xf4, 0x70};
 static const uint8_t target_by_low[16] = {0xb8, 0xfc, 0xf8, 0xf8, 0xfc, 0xf8, 0xfc, 0xfc,
                                           0xfc, 0xfc, 0xfc, 0x7c, 0x54, 0x7c, 0xd4, 0x74};
+static const uint8_t host_by_low[16] = {0xa8, 0xfc, 0xf8, 0xf8, 0xfc, 0xf8, 0xfc, 0xfc,
+                                        0xfc, 0xfc, 0xf4, 0x5c, 0x54, 0x5c, 0xd4, 0x70};
 static const uint8_t high_bits[16] = {1, 2, 4, 8, 16, 32, 64, 128};
 
 /* Four bits for each byte, in order: NEON has no instruction that gives one. */
@@ -40,6 +42,11 @@ static inline uint64_t mask_not_token(uint8x16_t v)
 static inline uint64_t mask_not_target(uint8x16_t v)
 {
     return mask_outside(v, target_by_low);
+}
+
+static inline uint64_t mask_not_host(uint8x16_t v)
+{
+    return mask_outside(v, host_by_low);
 }
 
 static inline uint64_t mask_ctl(uint8x16_t v)
@@ -76,11 +83,23 @@ static inline uint8x16_t load_last(const uint8_t *end, size_t left)
 
 DEFINE_SCAN(scan_target, mask_not_target)
 DEFINE_SCAN(scan_value, mask_ctl)
+DEFINE_SCAN(scan_host, mask_not_host)
 DEFINE_SCAN(scan_token, mask_not_token)
 
-static inline void scan_line(const uint8_t *p, const uint8_t *end, const uint8_t *base,
+/* Nothing is kept between lines. */
+typedef struct scan {
+    char none;
+} scan;
+
+static inline void scan_begin(scan *s, const uint8_t *at, const uint8_t *end, const uint8_t *base)
+{
+    (void)s, (void)at, (void)end, (void)base;
+}
+
+static inline void scan_line(scan *s, const uint8_t *p, const uint8_t *end, const uint8_t *base,
                              const uint8_t **name_end, const uint8_t **value_end)
 {
+    (void)s;
     *name_end = scan_token(p, end, base);
     *value_end = scan_value(*name_end, end, base);
 }

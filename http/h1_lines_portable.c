@@ -22,9 +22,28 @@ static inline const uint8_t *scan_value(const uint8_t *p, const uint8_t *end, co
     return p;
 }
 
-static inline void scan_line(const uint8_t *p, const uint8_t *end, const uint8_t *base,
+static inline const uint8_t *scan_host(const uint8_t *p, const uint8_t *end, const uint8_t *base)
+{
+    (void)base;
+    while (p < end && class_is(*p, CLASS_HOST))
+        p++;
+    return p;
+}
+
+/* Nothing is kept between lines. */
+typedef struct scan {
+    char none;
+} scan;
+
+static inline void scan_begin(scan *s, const uint8_t *at, const uint8_t *end, const uint8_t *base)
+{
+    (void)s, (void)at, (void)end, (void)base;
+}
+
+static inline void scan_line(scan *s, const uint8_t *p, const uint8_t *end, const uint8_t *base,
                              const uint8_t **name_end, const uint8_t **value_end)
 {
+    (void)s;
     while (p < end && class_is(*p, CLASS_TOKEN))
         p++;
     *name_end = p;

@@ -43,6 +43,14 @@ static inline uint32_t mask_uncommon_target(__m128i v)
     return mask_not(_mm_or_si128(_mm_or_si128(is_alnum(v), in_range(v, '&', ';')), rest));
 }
 
+/* Names of hosts as they are: '-' and '.' beside the alphanumerics. */
+static inline uint32_t mask_uncommon_host(__m128i v)
+{
+    __m128i rest =
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('-')), _mm_cmpeq_epi8(v, _mm_set1_epi8('.')));
+    return mask_not(_mm_or_si128(is_alnum(v), rest));
+}
+
 static inline uint32_t mask_ctl(__m128i v)
 {
     __m128i low = in_range(v, 0, 0x1f);
@@ -79,6 +87,7 @@ static inline __m128i load_last(const uint8_t *end, size_t left)
 
 DEFINE_SCAN(scan_value, mask_ctl)
 DEFINE_SCAN(scan_common_target, mask_uncommon_target)
+DEFINE_SCAN(scan_host, mask_uncommon_host)
 DEFINE_SCAN(scan_common_name, mask_uncommon_name)
 
 static inline const uint8_t *scan_target(const uint8_t *p, const uint8_t *end, const uint8_t *base)
@@ -91,9 +100,20 @@ static inline const uint8_t *scan_target(const uint8_t *p, const uint8_t *end, c
     }
 }
 
-static inline void scan_line(const uint8_t *p, const uint8_t *end, const uint8_t *base,
+/* Nothing is kept between lines. */
+typedef struct scan {
+    char none;
+} scan;
+
+static inline void scan_begin(scan *s, const uint8_t *at, const uint8_t *end, const uint8_t *base)
+{
+    (void)s, (void)at, (void)end, (void)base;
+}
+
+static inline void scan_line(scan *s, const uint8_t *p, const uint8_t *end, const uint8_t *base,
                              const uint8_t **name_end, const uint8_t **value_end)
 {
+    (void)s;
     for (;;) {
         p = scan_common_name(p, end, base);
         if (p == end || !class_is(*p, CLASS_TOKEN))

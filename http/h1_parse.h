@@ -51,8 +51,9 @@ h1_result h1_target_form(h1_head *head, const uint8_t *base);
 bool h1_authority_valid(hs_span s);
 
 /* The last field of `head`, which is of the kind `id`: what it means for the message. H1_DONE, or
- * H1_BAD. In a trailer section called for every field. */
-h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id);
+ * H1_BAD. In a trailer section called for every field. `plain_host`: it is Host, and its value is
+ * known to be valid and not empty. */
+h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id, bool plain_host);
 
 /* The section's last line is there: `bytes` in all. H1_DONE, or H1_BAD. */
 h1_result h1_finish(h1_head *head, const uint8_t *base, size_t bytes);
@@ -68,5 +69,6 @@ h1_lines_fn h1_lines_avx2;
 h1_lines_fn h1_lines_neon;
 #endif
 
-/* For tests: parse with this loop from now on, which the processor must know; NULL: the best one. */
+/* For tests: parse with this loop from now on, which the processor must know; NULL: the best one.
+ */
 void h1_head_use_lines(h1_lines_fn *fn);
