@@ -15,10 +15,11 @@
 #error "wolfSSL lacks tickets, early data, SNI, ALPN, CRL, QUIC or OCSP stapling"
 #endif
 
+/* Of the processor, not of the clock on the wall: a busy machine must not look like slow code. */
 static double now_s(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
