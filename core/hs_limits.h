@@ -45,8 +45,8 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 #define HS_SEND_HIGH_BYTES (256u * 1024)
 #define HS_SEND_LOW_BYTES (64u * 1024)
 HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
-/* Vectors in one send: 64 chunks of 4 KiB are as much as a socket buffer usually takes. */
-#define HS_SEND_IOV_MAX 64
+/* Vectors in one send: 16 chunks of 4 KiB, about what a socket buffer takes at once. */
+#define HS_SEND_IOV_MAX 16
 /* A closing connection reads and drops what still comes, for this long and this much, so that the
  * last answer is not lost to a reset (RFC 9112 section 9.6). */
 #define HS_LINGER_MS 2000

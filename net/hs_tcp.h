@@ -1,0 +1,53 @@
+/* TCP: listeners, and the streams that come from them.
+ *
+ * Owns: a shard's listening sockets (one for each shard and address, SO_REUSEPORT), its connections'
+ * slots, their send queues and closing order. Must not know: what the bytes mean.
+ * Tested by: tests/unit/net_tcp.c on the sim backend. */
+#pragma once
+
+#include "hs_addr.h"
+#include "hs_stream.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_tcp hs_tcp;
+typedef struct hs_listener hs_listener;
+
+typedef struct hs_tcp_options {
+    uint32_t owner_bytes; /* of memory for the user beside each stream */
+    uint32_t conns_max;   /* at most HS_CONNS_MAX; 0: that */
+    /* A connection was accepted. The callee sets s->events before it returns; data comes later. */
+    void (*accepted)(hs_stream *s, hs_listener *listener, void *ctx);
+    void *ctx;
+} hs_tcp_options;
+
+/* The TCP streams of one shard. Owned by the caller until hs_tcp_destroy. Shard: owner only.
+ * Errors: -ENOMEM. */
+HS_API HS_NODISCARD hs_err hs_tcp_create(hs_shard *shard, const hs_tcp_options *options,
+                                         hs_tcp **out);
+
+/* Free it. Every listener and stream must be gone (asserted). Shard: owner only. */
+HS_API void hs_tcp_destroy(hs_tcp *tcp);
+
+/* Listen on `addr` (port 0: the system chooses; see hs_listener_addr) and accept. With `reuse_port`
+ * several shards may listen on one address, and the system spreads connections over them.
+ * *out stays valid until hs_listener_close. Shard: owner only.
+ * Errors: those of bind(2) and listen(2), such as -EADDRINUSE and -EACCES; -ENOMEM. */
+HS_API HS_NODISCARD hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port,
+                                            hs_listener **out);
+
+/* Where it listens. Shard: owner only. */
+HS_API const hs_addr *hs_listener_addr(const hs_listener *listener);
+
+/* Stop accepting; `listener` is gone some turns later. Connections that were accepted go on.
+ * Shard: owner only. */
+HS_API void hs_listener_close(hs_listener *listener);
+
+/* How many connections are open, closing ones included. Shard: owner only. */
+HS_API uint32_t hs_tcp_conns(const hs_tcp *tcp);
+
+/* Call `fn` for each stream that its user has not closed yet; it may close or abort that one.
+ * Shard: owner only. */
+HS_API void hs_tcp_each(hs_tcp *tcp, void (*fn)(hs_stream *s, void *ctx), void *ctx);
+
+HS_END_DECLS

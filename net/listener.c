@@ -1,0 +1,122 @@
+/* Listeners: see hs_tcp.h.
+ *
+ * When accepting fails for want of files or memory, the connection stays in the system's queue and
+ * we try again a little later: giving up would end the service, and trying at once would burn a core. */
+#include "tcp.h"
+
+#define ACCEPT_AGAIN_MS 100
+#define BACKLOG 4096 /* the system lowers it to net.core.somaxconn */
+
+static void on_accept(hs_op *op, const hs_io_event *ev);
+
+static void accept_again(hs_timer *timer)
+{
+    hs_listener *l = HS_CONTAINER_OF(timer, hs_listener, again);
+    hs_io_accept(hs_shard_io(l->tcp->shard), &l->accept, l->fd, on_accept);
+}
+
+static void listener_gone(hs_listener *l)
+{
+    hs_shard *shard = l->tcp->shard;
+    hs_timer_cancel(shard, &l->again);
+    hs_io_close(hs_shard_io(shard), l->fd);
+    hs_list_remove(&l->link);
+    hs_mem_give(hs_shard_mem(shard), l, sizeof *l, HS_CACHE_LINE);
+    hs_shard_release(shard);
+}
+
+/* Once a second at most: a full table of files would fill the log as well. */
+static void warn(hs_tcp *tcp, const char *what, const char *remedy)
+{
+    uint64_t now = hs_shard_now_ns(tcp->shard);
+    if (now < tcp->warn_next_ns)
+        return;
+    tcp->warn_next_ns = now + HS_SEC_NS;
+    hs_log_write(hs_shard_log(tcp->shard), HS_LOG_WARN, "accept: %s%s", what, remedy);
+}
+
+static void accepted(hs_listener *l, int fd)
+{
+    hs_tcp *tcp = l->tcp;
+    tcp_conn *c;
+    hs_err err = l->closing ? hs_err_of(HS_E_CLOSED) : tcp_conn_open(tcp, fd, &c);
+    if (!hs_ok(err)) {
+        hs_count(hs_shard_counters(tcp->shard), tcp->count_refused, 1);
+        if (!l->closing)
+            warn(tcp, "a connection was refused: ", "no slot (limit of connections, or no memory)");
+        hs_io_close(hs_shard_io(tcp->shard), fd);
+        return;
+    }
+    hs_count(hs_shard_counters(tcp->shard), tcp->count_accepted, 1);
+    tcp->options.accepted(&c->s, l, tcp->options.ctx);
+    HS_ASSERT(c->s.events != NULL);
+    tcp_conn_start(c);
+}
+
+static const char *accept_remedy(int32_t res)
+{
+    return res == -EMFILE   ? ": raise the limit of open files (ulimit -n); trying again"
+           : res == -ENFILE ? ": raise the system's limit of files (fs.file-max); trying again"
+                            : ": trying again";
+}
+
+static void on_accept(hs_op *op, const hs_io_event *ev)
+{
+    hs_listener *l = HS_CONTAINER_OF(op, hs_listener, accept);
+    if (ev->res >= 0)
+        accepted(l, ev->res);
+    if (ev->more)
+        return;
+    if (l->closing) {
+        listener_gone(l);
+        return;
+    }
+    if (ev->res < 0)
+        warn(l->tcp, hs_err_name(hs_err_of(ev->res)), accept_remedy(ev->res));
+    /* A timer that cannot be set leaves nothing better than to try at once. */
+    if (!hs_ok(hs_timer_after(l->tcp->shard, &l->again, ACCEPT_AGAIN_MS, accept_again)))
+        accept_again(&l->again);
+}
+
+hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port, hs_listener **out)
+{
+    hs_io *io = hs_shard_io(tcp->shard);
+    const hs_mem *mem = hs_shard_mem(tcp->shard);
+    hs_listener *l = hs_mem_take_zero(mem, sizeof *l, HS_CACHE_LINE);
+    HS_ENSURE(l, -ENOMEM);
+    int res = hs_io_listen(io, &addr->sa.any, addr->len, BACKLOG, reuse_port);
+    l->fd = res;
+    l->addr = *addr;
+    if (res >= 0) {
+        l->addr.len = sizeof l->addr.sa;
+        res = hs_io_sockname(io, l->fd, &l->addr.sa.any, &l->addr.len);
+        if (res < 0)
+            hs_io_close(io, l->fd);
+    }
+    if (res < 0) {
+        hs_mem_give(mem, l, sizeof *l, HS_CACHE_LINE);
+        return hs_err_of(res);
+    }
+    l->tcp = tcp;
+    hs_list_init(&l->link);
+    hs_list_push_back(&tcp->listeners, &l->link);
+    hs_shard_hold(tcp->shard);
+    hs_io_accept(io, &l->accept, l->fd, on_accept);
+    *out = l;
+    return HS_OK;
+}
+
+const hs_addr *hs_listener_addr(const hs_listener *l)
+{
+    return &l->addr;
+}
+
+void hs_listener_close(hs_listener *l)
+{
+    HS_ASSERT(!l->closing);
+    l->closing = true;
+    if (hs_op_active(&l->accept))
+        hs_io_cancel(hs_shard_io(l->tcp->shard), &l->accept);
+    else
+        listener_gone(l);
+}
