@@ -69,6 +69,11 @@ static size_t tcp_unsent(const hs_stream *s)
     return c->tx ? c->tx->chain.len : 0;
 }
 
+static uint32_t tcp_sent(const hs_stream *s)
+{
+    return conn_of(s)->sent;
+}
+
 static void tcp_flush(hs_stream *s)
 {
     tcp_conn *c = conn_of(s);
@@ -192,6 +197,7 @@ static void on_send(hs_op *op, const hs_io_event *ev)
     tcp_tx *tx = HS_CONTAINER_OF(HS_CONTAINER_OF(op, hs_op_send, op), tcp_tx, send);
     tcp_conn *c = tx->conn;
     if (ev->res > 0) {
+        c->sent += (uint32_t)ev->res;
         hs_count(hs_shard_counters(c->s.shard), c->tcp->count_bytes_out, (uint64_t)ev->res);
         hs_chain_consume(&tx->chain, hs_shard_chunks(c->s.shard), (size_t)ev->res);
     }
@@ -284,6 +290,7 @@ static const hs_stream_ops tcp_stream_ops = {
     .close = tcp_close,
     .abort = tcp_abort,
     .unsent = tcp_unsent,
+    .sent = tcp_sent,
 };
 
 hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out)

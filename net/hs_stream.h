@@ -39,6 +39,7 @@ typedef struct hs_stream_ops {
     void (*close)(hs_stream *s);
     void (*abort)(hs_stream *s);
     size_t (*unsent)(const hs_stream *s);
+    uint32_t (*sent)(const hs_stream *s);
 } hs_stream_ops;
 
 /* The head of every stream. `owner` is memory beside the stream for its user: as much as was asked
@@ -67,6 +68,12 @@ static inline void hs_stream_flush(hs_stream *s)
 static inline size_t hs_stream_unsent(const hs_stream *s)
 {
     return s->ops->unsent(s);
+}
+
+/* How many bytes the system has taken, modulo 2^32: whether a slow reader still makes progress. */
+static inline uint32_t hs_stream_sent(const hs_stream *s)
+{
+    return s->ops->sent(s);
 }
 
 /* Copy `data` to the send queue and flush. All or nothing. Errors: -ENOMEM, HS_E_CLOSED (closing).

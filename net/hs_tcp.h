@@ -46,8 +46,4 @@ HS_API void hs_listener_close(hs_listener *listener);
 /* How many connections are open, closing ones included. Shard: owner only. */
 HS_API uint32_t hs_tcp_conns(const hs_tcp *tcp);
 
-/* Call `fn` for each stream that its user has not closed yet; it may close or abort that one.
- * Shard: owner only. */
-HS_API void hs_tcp_each(hs_tcp *tcp, void (*fn)(hs_stream *s, void *ctx), void *ctx);
-
 HS_END_DECLS

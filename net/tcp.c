@@ -70,22 +70,3 @@ uint32_t hs_tcp_conns(const hs_tcp *tcp)
 {
     return tcp->conns.slots_used;
 }
-
-typedef struct each {
-    void (*fn)(hs_stream *s, void *ctx);
-    void *ctx;
-} each;
-
-static void each_conn(void *slot, void *ctx)
-{
-    tcp_conn *c = slot;
-    each *e = ctx;
-    if (c->state == TCP_OPEN)
-        e->fn(&c->s, e->ctx);
-}
-
-void hs_tcp_each(hs_tcp *tcp, void (*fn)(hs_stream *s, void *ctx), void *ctx)
-{
-    each e = {fn, ctx};
-    hs_pool_each(&tcp->conns, each_conn, &e);
-}

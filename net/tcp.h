@@ -36,6 +36,7 @@ typedef struct tcp_conn {
     hs_tcp *tcp;
     int32_t fd;
     uint32_t dropped; /* bytes that came after the close */
+    uint32_t sent;    /* modulo 2^32 */
     uint8_t state;    /* tcp_state */
     bool paused : 1;
     bool ended : 1;    /* the peer sends no more */

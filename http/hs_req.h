@@ -1,0 +1,81 @@
+/* A request, as a handler sees it.
+ *
+ * Owns: the view of the head and the ways to read the body. Must not know: the version's wire format.
+ * All spans point into the request's own memory: they are valid until the handler returns; after
+ * hs_req_defer fetch them anew, and they are valid until the answer is complete. Everything belongs
+ * to the owner shard. Tested by: tests/wire, tests/sim. */
+#pragma once
+
+#include "hs_arena.h"
+#include "hs_http.h"
+#include "hs_shard.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_req hs_req;
+
+/* The method, and its name as sent. */
+HS_API hs_method hs_req_method(const hs_req *req);
+HS_API hs_span hs_req_method_name(const hs_req *req);
+
+/* The target as sent; its path (with percent signs as sent) and its query without the '?', empty
+ * where there is none. The path of the target "*" is "*". */
+HS_API hs_span hs_req_target(const hs_req *req);
+HS_API hs_span hs_req_path(const hs_req *req);
+HS_API hs_span hs_req_query(const hs_req *req);
+
+/* The host and port that the request is for: of an absolute target, else of Host. May be empty. */
+HS_API hs_span hs_req_authority(const hs_req *req);
+
+/* The minor version: 0 or 1 of HTTP/1. */
+HS_API uint32_t hs_req_minor(const hs_req *req);
+
+/* The first field of that name, without regard to case; *value is set. False where there is none. */
+HS_API bool hs_req_header(const hs_req *req, hs_span name, hs_span *value);
+
+/* How many fields there are, and each of them (below the count), in the order in which they came. */
+HS_API uint32_t hs_req_headers(const hs_req *req);
+HS_API void hs_req_header_at(const hs_req *req, uint32_t at, hs_span *name, hs_span *value);
+
+/* The length that the head tells; false where the body is chunked. 0 where there is no body. */
+HS_API bool hs_req_content_length(const hs_req *req, uint64_t *bytes);
+
+/* The first trailer of that name, once the body is over. False where there is none. */
+HS_API bool hs_req_trailer(const hs_req *req, hs_span name, hs_span *value);
+
+/* Memory that lives as long as the request. */
+HS_API hs_arena *hs_req_arena(hs_req *req);
+
+/* The shard that serves it. */
+HS_API hs_shard *hs_req_shard(const hs_req *req);
+
+/* The handler will answer after it has returned. Without this (or hs_req_body, hs_req_collect, or an
+ * answer that was begun) a handler that returns without an answer is answered for with 500.
+ * Errors: -ENOMEM (the head could not be kept; answer now). */
+HS_API HS_NODISCARD hs_err hs_req_defer(hs_req *req);
+
+/* Call `fn(req, ctx)` if the connection ends before the answer is complete; `req` and its response
+ * are gone when it returns. Set it together with whatever will answer later. NULL unsets it. */
+HS_API void hs_req_on_abort(hs_req *req, void (*fn)(hs_req *req, void *ctx), void *ctx);
+
+/* A piece of the body, borrowed until the return; `last` comes once, with the last piece or with an
+ * empty one. */
+typedef void hs_req_body_fn(hs_req *req, hs_span piece, bool last, void *ctx);
+
+/* Hear the body as it comes, without a limit on its length; defers. `fn` is first called after the
+ * handler has returned. Errors: -ENOMEM, HS_E_USAGE (asked twice, or the answer is complete). */
+HS_API HS_NODISCARD hs_err hs_req_body(hs_req *req, hs_req_body_fn *fn, void *ctx);
+
+/* Hear no more of the body until hs_req_body_resume: the peer is slowed down. Pieces that are here
+ * already may still be heard. */
+HS_API void hs_req_body_pause(hs_req *req);
+HS_API void hs_req_body_resume(hs_req *req);
+
+/* Hear the whole body at once, in the request's memory; defers. A body above `bytes_max` (0: the
+ * option body_bytes_max) is answered with 413, and `fn` is not called.
+ * Errors: as hs_req_body, and HS_E_LIMIT (too long by its Content-Length; 413 is the answer). */
+HS_API HS_NODISCARD hs_err hs_req_collect(hs_req *req, uint64_t bytes_max,
+                                          void (*fn)(hs_req *req, hs_span body, void *ctx),
+                                          void *ctx);
+
+HS_END_DECLS

@@ -1,0 +1,190 @@
+/* The inside of the HTTP/1.1 server: a connection's parked part and its session.
+ *
+ * A parked connection (h1_conn) lives beside its stream. From a request's first byte to its answer's
+ * last it has a session: parser, request and response; then the session goes back to its pool.
+ *
+ *   conn.c      a connection: input loop, parking, the end
+ *   timeout.c   its deadlines
+ *   body.c      the request's body: framing, reading, discarding
+ *   req.c       what a handler asks of a request
+ *   res.c       what a handler says in a response
+ *   write.c     heads and error answers as bytes
+ *   server.c    options, pools, drain */
+#pragma once
+
+#include <errno.h>
+
+#include "h1_chunk.h"
+#include "h1_head.h"
+#include "hs_http_server.h"
+#include "hs_limits.h"
+#include "hs_list.h"
+
+typedef struct h1_session h1_session;
+
+typedef enum conn_phase {
+    CONN_IDLE, /* between requests, or before the first */
+    CONN_HEAD, /* a head has begun */
+    CONN_BUSY, /* a request is under way */
+    CONN_OVER  /* closed, or about to be: input is dropped */
+} conn_phase;
+
+typedef struct h1_conn {
+    hs_http_server *server;
+    hs_stream *stream;
+    h1_session *session; /* NULL while parked */
+    hs_list link; /* in server->conns_all */
+    hs_timer timer;
+    uint64_t since_ns; /* of the phase, or of the last progress in it */
+    uint64_t due_ns;   /* when the timer looks next */
+    uint32_t sent;     /* hs_stream_sent when it last looked */
+    uint8_t phase;     /* conn_phase */
+    bool fresh;        /* no request came yet */
+    bool ended;        /* the peer sends no more */
+    bool in_input;     /* the input loop runs: it will flush */
+    bool stalled;      /* the send queue is full: no new request until it drained */
+    bool paused;       /* the stream is paused */
+} h1_conn;
+
+/* How far a body is read. */
+typedef enum body_mode {
+    BODY_UNREAD,  /* nobody asked for it yet */
+    BODY_HEARD,   /* the handler hears it */
+    BODY_DISCARD, /* the answer is complete: read over the rest */
+    BODY_OVER     /* all of it was read */
+} body_mode;
+
+/* How far an answer is made. */
+typedef enum res_state {
+    RES_OPEN,  /* nothing is decided */
+    RES_BEGUN, /* the head is out */
+    RES_DONE
+} res_state;
+
+struct hs_req {
+    const uint8_t *base; /* the head's first byte */
+    bool kept;           /* `base` is the request's own memory */
+    bool deferred;
+    bool running;        /* the handler has not returned */
+    bool body_paused;
+    bool chunked, continue_due;
+    uint8_t body;        /* body_mode */
+    uint64_t body_left;  /* of a body with a length */
+    uint64_t body_seen;  /* bytes so far */
+    uint64_t window_seen; /* body_seen when the rate was last looked at, */
+    uint64_t window_ns;   /* and when that was */
+    uint64_t body_max;   /* limit of what is collected or discarded */
+    hs_req_body_fn *body_fn;
+    void *body_ctx;
+    void (*collected)(hs_req *req, hs_span body, void *ctx);
+    void *collected_ctx;
+    uint8_t *collect; /* in the arena */
+    size_t collect_len, collect_cap;
+    void (*abort_fn)(hs_req *req, void *ctx);
+    void *abort_ctx;
+    h1_chunk chunk;
+    bool in_trailers;
+    bool end_due;      /* the body is over, and its reader was not told */
+    uint8_t *trailers; /* their bytes, in the arena */
+    uint32_t trailers_len;
+    h1_head *trailer_head; /* in the arena; NULL: none came */
+};
+
+struct hs_res {
+    uint8_t state; /* res_state */
+    bool close;    /* the connection ends after it */
+    bool chunked;
+    bool failed;   /* a piece could not be queued */
+    uint64_t left; /* of a body with a length */
+    hs_chain fields, trailers;
+    void (*drain_fn)(hs_res *res, void *ctx);
+    void *drain_ctx;
+};
+
+struct h1_session {
+    h1_conn *conn;
+    uint8_t *in; /* the bytes of a head that came in pieces */
+    uint32_t in_len, in_cap;
+    hs_timer soon;  /* set when the input loop has something to do that no input will start */
+    hs_chain stash; /* input that has to wait for the answer before it */
+    hs_arena arena;
+    hs_req req;
+    hs_res res;
+    h1_head head; /* last: large, and mostly untouched */
+};
+
+struct hs_http_server {
+    hs_shard *shard;
+    hs_http_options options;
+    h1_limits limits;
+    hs_http_handler *handler;
+    void *ctx;
+    hs_pool sessions, in_small, in_large;
+    hs_trim trim;
+    hs_list conns_all;
+    uint32_t active;
+    bool draining;
+    uint64_t date_until_ns; /* when `date` is no longer true */
+    char date[6 + HS_HTTP_DATE_LEN + 2]; /* "Date: ...\r\n" */
+    uint32_t count_requests, count_bad, count_timeouts, count_aborted;
+};
+
+#define IN_SMALL_BYTES 2048
+
+static inline h1_session *session_of_req(const hs_req *req)
+{
+    return HS_CONTAINER_OF(req, h1_session, req);
+}
+
+static inline h1_session *session_of_res(const hs_res *res)
+{
+    return HS_CONTAINER_OF(res, h1_session, res);
+}
+
+static inline hs_pool *conn_chunks(const h1_conn *c)
+{
+    return hs_shard_chunks(c->server->shard);
+}
+
+/* conn.c */
+/* The answer is complete, or more can be read: go on with what waits, or park, or close. Inside the
+ * input loop nothing happens: it sees for itself. */
+void conn_go_on(h1_conn *c);
+/* Answer `status`, if nothing of an answer is out, and close: the framing or the peer cannot be
+ * trusted any more. */
+void conn_fail(h1_conn *c, uint32_t status, const char *why);
+/* End the connection now; the handler's abort function is called. */
+void conn_abort(h1_conn *c);
+/* Send what is queued, unless the input loop will. */
+void conn_flush(h1_conn *c);
+/* Run the input loop in the next turn. Errors: -ENOMEM. */
+HS_NODISCARD hs_err conn_soon(h1_conn *c);
+/* One step of a drain: a resting connection is closed, a busy one closes after its answer. */
+void conn_drain(h1_conn *c);
+/* Keep the head's bytes beyond this input. */
+HS_NODISCARD hs_err conn_keep_head(h1_session *x);
+
+/* timeout.c */
+/* A phase begins: remember when, and make sure that the timer looks soon enough. */
+void timeout_phase(h1_conn *c, conn_phase phase);
+/* Look within `ms` milliseconds. Without memory for a timer the connection ends. */
+void timeout_within(h1_conn *c, uint32_t ms);
+
+/* body.c */
+void body_start(h1_session *x);
+/* Read the body from `in`; returns how many bytes of it were taken: 0 where it may not go on now. */
+size_t body_input(h1_session *x, hs_span in);
+/* Tell the reader of the body that it is over, if it was not told. */
+void body_tell_end(h1_session *x);
+/* Tell the client to go on with its body, if it waits for that. */
+void body_wanted(h1_session *x);
+/* Whether the rest of the body can be read over, so that the connection may live on. */
+bool body_discardable(const h1_session *x);
+
+/* write.c */
+const char *write_date(hs_http_server *server);
+/* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is a
+ * Content-Type or empty. Decides whether the connection lives on. */
+HS_NODISCARD hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type);
+/* Queue a whole answer that closes. */
+HS_NODISCARD hs_err write_error(h1_conn *c, uint32_t status);

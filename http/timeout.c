@@ -1,0 +1,121 @@
+/* A connection's deadlines.
+ *
+ * Owns: one timer a connection, which is looked at when it comes due and not moved at each request:
+ * a phase only writes down when it began. Tested by: tests/sim, tests/e2e. */
+#include "session.h"
+
+static void on_timer(hs_timer *timer);
+
+void timeout_phase(h1_conn *c, conn_phase phase)
+{
+    c->phase = (uint8_t)phase;
+    c->since_ns = hs_shard_now_ns(c->server->shard);
+}
+
+void timeout_within(h1_conn *c, uint32_t ms)
+{
+    hs_shard *shard = c->server->shard;
+    uint64_t due = hs_shard_now_ns(shard) + ms * HS_MSEC_NS;
+    if (hs_timer_active(&c->timer) && c->due_ns <= due)
+        return;
+    c->due_ns = due;
+    if (!hs_ok(hs_timer_set(shard, &c->timer, due, on_timer)))
+        hs_stream_abort(c->stream);
+}
+
+static void count_timeout(h1_conn *c)
+{
+    hs_count(hs_shard_counters(c->server->shard), c->server->count_timeouts, 1);
+}
+
+/* Whether `ms_max` has passed since the phase began; looks again when it will have, if not. */
+static bool is_due(h1_conn *c, uint64_t ms_max)
+{
+    uint64_t passed_ms = (hs_shard_now_ns(c->server->shard) - c->since_ns) / HS_MSEC_NS;
+    if (passed_ms >= ms_max)
+        return true;
+    timeout_within(c, (uint32_t)(ms_max - passed_ms) + 1);
+    return false;
+}
+
+/* Whether an answer waits to go out and its reader took none of it for as long as it may. */
+static bool send_is_stuck(h1_conn *c)
+{
+    uint64_t now = hs_shard_now_ns(c->server->shard);
+    uint32_t sent = hs_stream_sent(c->stream);
+    if (hs_stream_unsent(c->stream) == 0 || sent != c->sent) {
+        c->sent = sent;
+        c->since_ns = now;
+        return false;
+    }
+    return now - c->since_ns >= c->server->options.send_ms_max * HS_MSEC_NS;
+}
+
+/* Whether a body that we are ready to read came slower than it must, over a whole window. */
+static bool body_is_slow(h1_conn *c)
+{
+    const hs_http_options *o = &c->server->options;
+    hs_req *req = &c->session->req;
+    uint64_t now = hs_shard_now_ns(c->server->shard);
+    bool reading = (req->body == BODY_HEARD || req->body == BODY_DISCARD) && !req->body_paused &&
+                   !c->paused;
+    uint64_t window_ms = (now - req->window_ns) / HS_MSEC_NS;
+    if (reading && window_ms < o->body_ms_window)
+        return false;
+    uint64_t came = req->body_seen - req->window_seen;
+    req->window_ns = now;
+    req->window_seen = req->body_seen;
+    return reading && came < o->body_rate_min * window_ms / 1000;
+}
+
+static void look_at_busy(h1_conn *c)
+{
+    const hs_http_options *o = &c->server->options;
+    if (send_is_stuck(c)) {
+        count_timeout(c);
+        conn_abort(c);
+    } else if (body_is_slow(c)) {
+        count_timeout(c);
+        conn_fail(c, 408, "the body comes too slowly");
+    } else {
+        timeout_within(c, HS_MIN(o->body_ms_window, o->send_ms_max));
+    }
+}
+
+static void look_at_over(h1_conn *c)
+{
+    if (send_is_stuck(c)) {
+        count_timeout(c);
+        hs_stream_abort(c->stream);
+    } else {
+        timeout_within(c, c->server->options.send_ms_max);
+    }
+}
+
+static void on_timer(hs_timer *timer)
+{
+    h1_conn *c = HS_CONTAINER_OF(timer, h1_conn, timer);
+    const hs_http_options *o = &c->server->options;
+    switch ((conn_phase)c->phase) {
+    case CONN_IDLE:
+        if (is_due(c, c->fresh ? o->head_ms_max : o->idle_ms_max)) {
+            count_timeout(c);
+            timeout_phase(c, CONN_OVER);
+            timeout_within(c, o->send_ms_max);
+            hs_stream_close(c->stream);
+        }
+        break;
+    case CONN_HEAD:
+        if (is_due(c, o->head_ms_max)) {
+            count_timeout(c);
+            conn_fail(c, 408, "the head comes too slowly");
+        }
+        break;
+    case CONN_BUSY:
+        look_at_busy(c);
+        break;
+    case CONN_OVER:
+        look_at_over(c);
+        break;
+    }
+}
