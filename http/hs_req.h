@@ -24,6 +24,11 @@ HS_API hs_span hs_req_target(const hs_req *req);
 HS_API hs_span hs_req_path(const hs_req *req);
 HS_API hs_span hs_req_query(const hs_req *req);
 
+/* What of the path is left for the handler: all of it, until whoever routes the request says that it
+ * begins at byte `from` (at most the path's length). */
+HS_API hs_span hs_req_tail(const hs_req *req);
+HS_API void hs_req_set_tail(hs_req *req, size_t from);
+
 /* The host and port that the request is for: of an absolute target, else of Host. May be empty. */
 HS_API hs_span hs_req_authority(const hs_req *req);
 

@@ -32,6 +32,17 @@ hs_span hs_req_path(const hs_req *req)
     return part(req, head_of(req)->path_at, head_of(req)->path_len);
 }
 
+hs_span hs_req_tail(const hs_req *req)
+{
+    return hs_span_from(hs_req_path(req), req->tail);
+}
+
+void hs_req_set_tail(hs_req *req, size_t from)
+{
+    HS_ASSERT(from <= head_of(req)->path_len);
+    req->tail = (uint16_t)from;
+}
+
 hs_span hs_req_query(const hs_req *req)
 {
     return part(req, head_of(req)->query_at, head_of(req)->query_len);

@@ -69,6 +69,7 @@ struct hs_req {
     bool body_paused;
     bool chunked, continue_due;
     uint8_t body;        /* body_mode */
+    uint16_t tail;       /* where the path's part for the handler begins */
     uint64_t body_left;  /* of a body with a length */
     uint64_t body_seen;  /* bytes so far */
     uint64_t window_seen; /* body_seen when the rate was last looked at, */

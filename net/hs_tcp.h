@@ -36,6 +36,11 @@ HS_API void hs_tcp_destroy(hs_tcp *tcp);
 HS_API HS_NODISCARD hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port,
                                             hs_listener **out);
 
+/* Whether somebody else listens on `addr`, which SO_REUSEPORT alone would not tell; and for port 0
+ * choose one, which is written to `addr`, so that several shards can listen on the same.
+ * Thread: any, before the shards listen. Errors: those of bind(2), such as -EADDRINUSE, -EACCES. */
+HS_API HS_NODISCARD hs_err hs_listen_check(hs_addr *addr);
+
 /* Where it listens. Shard: owner only. */
 HS_API const hs_addr *hs_listener_addr(const hs_listener *listener);
 

@@ -50,6 +50,14 @@ void hs_group_options_init(hs_group_options *o)
     *o = (hs_group_options){.log_level = HS_LOG_INFO, .log_fd = STDERR_FILENO};
 }
 
+hs_err hs_group_default_shards(uint32_t *shards)
+{
+    hs_topology topology;
+    HS_TRY(hs_topology_read(&topology));
+    *shards = HS_MIN(topology.usable, HS_SHARDS_MAX);
+    return HS_OK;
+}
+
 static size_t group_bytes(uint32_t shards)
 {
     return sizeof(hs_group) + shards * sizeof(member);
@@ -227,7 +235,7 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_ASSERT(group != NULL);
     hs_topology topology;
     HS_TRY(hs_topology_read(&topology));
-    uint32_t shards = options->shards ? options->shards : topology.usable;
+    uint32_t shards = options->shards ? options->shards : HS_MIN(topology.usable, HS_SHARDS_MAX);
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
     hs_group *g;
     HS_TRY(group_create(options, shards, &g));

@@ -30,6 +30,10 @@ typedef struct hs_group_options {
  */
 HS_API void hs_group_options_init(hs_group_options *options);
 
+/* How many shards `options.shards` 0 means here: as many processors as the process may use.
+ * Errors: -ENOMEM. Thread: any. */
+HS_API HS_NODISCARD hs_err hs_group_default_shards(uint32_t *shards);
+
 /* Start the shards. On return every `start` has succeeded, and loops are running; *group is owned
  * by the caller until hs_group_join. On an error all shards are stopped and joined again. Errors:
  * what `start` returned, -ENOMEM, HS_E_USAGE (bad options), or why the backend cannot be used

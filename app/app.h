@@ -1,0 +1,50 @@
+/* The inside of an application: router.c finds the handler, serve.c runs it on the shards, main.c is
+ * the command line. */
+#pragma once
+
+#include <errno.h>
+
+#include "hs_app.h"
+#include "hs_tcp.h"
+
+#define APP_ROUTES_MAX 256
+
+typedef struct route {
+    hs_span path; /* without the '*' */
+    bool prefix;
+    uint32_t methods;
+    hs_http_handler *handler;
+    void *ctx;
+} route;
+
+/* What one shard has of an application. */
+typedef struct app_shard {
+    hs_app *app;
+    hs_shard *shard;
+    hs_tcp *tcp;
+    hs_http_server *server;
+    hs_listener *listeners[HS_APP_LISTEN_MAX];
+    uint32_t listeners_len;
+    hs_timer drain;
+    uint64_t drain_end_ns;
+    uint64_t cut_off; /* requests */
+    bool aborted;
+} app_shard;
+
+struct hs_app {
+    const hs_mem *mem;
+    hs_err err; /* of a route */
+    uint32_t routes_len;
+    route routes[APP_ROUTES_MAX];
+    hs_http_options http;
+    hs_app_options options;
+    hs_addr listen[HS_APP_LISTEN_MAX];
+    hs_group *group;
+    app_shard *shards;
+    uint32_t shards_len;
+    HS_ATOMIC_U32 abort_asked;
+    HS_ATOMIC_U32 failed_at; /* the address that could not be listened on, + 1 */
+};
+
+/* router.c: the handler of the http server: finds the route. `ctx` is the hs_app. */
+void router_handle(hs_req *req, hs_res *res, void *ctx);

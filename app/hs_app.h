@@ -1,0 +1,84 @@
+/* Applications: routes, and a main function that serves them on every core.
+ *
+ * Owns: the routing table (built before the start, read by all shards, never changed after), the
+ * command line, signals and the drain. Tested by: tests/wire, tests/e2e, tests/package. */
+#pragma once
+
+#include "hs_addr.h"
+#include "hs_group.h"
+#include "hs_http_server.h"
+
+HS_BEGIN_DECLS
+
+typedef struct hs_app hs_app;
+
+/* A set of methods: HS_METHODS(HS_METHOD_GET) | ... GET brings HEAD with it. */
+#define HS_METHODS(method) (1u << (method))
+#define HS_METHODS_ANY 0xffffffffu
+
+/* Make an application. NULL without memory. Owned by the caller until hs_app_destroy.
+ * Thread: main, as everything here. */
+HS_API hs_app *hs_app_create(void);
+
+/* Free it; not while it serves. */
+HS_API void hs_app_destroy(hs_app *app);
+
+/* Answer requests for `path` by one of `methods` with `handler`. `path` is compared as sent, without
+ * the query; one that ends in '*' matches every path that begins with what stands before it, and
+ * hs_req_tail is the rest. The first route that matches is taken. Another method is answered with 405
+ * (or 501, where it is unknown), another path with 404. Handlers run on every shard at once: what `ctx`
+ * points to is shared between them. `path` is borrowed. Errors are kept, and told by hs_app_main and
+ * hs_app_start, so that routes can be written one below the other. */
+HS_API void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handler *handler,
+                         void *ctx);
+
+/* The same for GET (and HEAD), and for POST. */
+HS_API void hs_app_get(hs_app *app, const char *path, hs_http_handler *handler, void *ctx);
+HS_API void hs_app_post(hs_app *app, const char *path, hs_http_handler *handler, void *ctx);
+
+/* Limits and timeouts, to be changed before the start. Borrowed from the application. */
+HS_API hs_http_options *hs_app_http_options(hs_app *app);
+
+/* Everything that a server program does: read the command line (--cores, --listen, --drain,
+ * --log-level, --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's exit
+ * status: 0 after a drain, 1 when it could not start, 2 for a bad command line, 3 when requests were
+ * cut off by the end of the drain time or by a second signal. */
+HS_API int hs_app_main(hs_app *app, int argc, char **argv);
+
+/* The same for an application with a command line of its own. */
+typedef struct hs_app_options {
+    uint32_t cores;         /* 0: as many as the process may use */
+    const hs_addr *listen;  /* borrowed; port 0 lets the system choose */
+    uint32_t listen_len;    /* at least 1, at most HS_APP_LISTEN_MAX */
+    uint32_t drain_ms;      /* how long requests under way may take after a stop */
+    hs_log_level log_level;
+} hs_app_options;
+
+#define HS_APP_LISTEN_MAX 16
+
+/* Set every option to its default: all cores, no address yet, 30 s of drain, info lines. */
+HS_API void hs_app_options_init(hs_app_options *options);
+
+/* Start to serve on threads of their own. Errors: those of hs_group_start and hs_listener_open,
+ * HS_E_USAGE (no address, or a bad route); each is logged with what can be done. */
+HS_API HS_NODISCARD hs_err hs_app_start(hs_app *app, const hs_app_options *options);
+
+/* Where it listens: address `at` (below options->listen_len), with its port. Between start and join. */
+HS_API const hs_addr *hs_app_listen_addr(const hs_app *app, uint32_t at);
+
+/* Its group of shards. Between start and join. */
+HS_API hs_group *hs_app_group(hs_app *app);
+
+/* Ask it to stop: it drains. Thread: any. */
+HS_API void hs_app_stop(hs_app *app);
+
+/* End the drain at once. Thread: any. */
+HS_API void hs_app_abort(hs_app *app);
+
+/* Wait until it has stopped. Returns how many requests were cut off. */
+HS_API uint64_t hs_app_join(hs_app *app);
+
+/* The version of the library, such as "0.1.0". Static storage. Thread: any. */
+HS_API const char *hs_version(void);
+
+HS_END_DECLS

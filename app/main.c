@@ -1,0 +1,241 @@
+/* The main function of a server program: command line, limits of the process, signals.
+ *
+ * Owns: the flags and their texts. What goes wrong is told in one line with its remedy.
+ * Tested by: tests/e2e. */
+#include "app.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "hs_limits.h"
+
+enum { EXIT_FINE, EXIT_FAILED, EXIT_USAGE, EXIT_CUT_OFF };
+
+/* Files that a process needs beside its connections, and for each shard. */
+#define FILES_OWN 32
+#define FILES_PER_SHARD 8
+/* With fewer connections than this nobody can be served well. */
+#define FILES_CONNS_MIN 64
+
+typedef struct command {
+    const char *name; /* of the program, without its folder */
+    hs_app_options options;
+    hs_addr listen[HS_APP_LISTEN_MAX];
+} command;
+
+const char *hs_version(void)
+{
+    return HS_VERSION_TEXT;
+}
+
+static void print_help(const command *cmd)
+{
+    printf("usage: %s [--cores N] [--listen ADDR:PORT ...] [--drain SECONDS]\n"
+           "\n"
+           "  --cores N           shards, each on a core of its own (default: as many as this process\n"
+           "                      may use by its affinity and its cgroup's cpu.max)\n"
+           "  --listen ADDR:PORT  where to listen; 127.0.0.1:8080, [::1]:8080, :8080 (any IPv4\n"
+           "                      address); port 0: the system chooses; up to %d times\n"
+           "                      (default: 127.0.0.1:8080)\n"
+           "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
+           "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
+           "  --help, --version   print this, or the version\n"
+           "\n"
+           "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
+           "Connection: close, and leaves with status 0. A second signal ends it at once.\n",
+           cmd->name, HS_APP_LISTEN_MAX);
+}
+
+static int bad_usage(const command *cmd, const char *flag, const char *why)
+{
+    fprintf(stderr, "%s: %s: %s (see %s --help)\n", cmd->name, flag, why, cmd->name);
+    return EXIT_USAGE;
+}
+
+/* The value of `flag` as a number from `min` to `max`. */
+static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    return hs_span_u64(hs_span_str(text), max, out) && *out >= min;
+}
+
+static int add_listen(command *cmd, const char *value)
+{
+    if (cmd->options.listen_len == HS_APP_LISTEN_MAX)
+        return bad_usage(cmd, "--listen", "given too often");
+    if (!hs_ok(hs_addr_parse(&cmd->listen[cmd->options.listen_len], hs_span_str(value))))
+        return bad_usage(cmd, "--listen", "wants ADDR:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+    cmd->options.listen_len++;
+    return EXIT_FINE;
+}
+
+static int take_flag(command *cmd, const char *flag, const char *value)
+{
+    uint64_t n;
+    if (strcmp(flag, "--listen") == 0)
+        return add_listen(cmd, value);
+    if (strcmp(flag, "--cores") == 0) {
+        if (!number(value, 1, HS_SHARDS_MAX, &n))
+            return bad_usage(cmd, flag, "wants a number from 1 to 256");
+        cmd->options.cores = (uint32_t)n;
+        return EXIT_FINE;
+    }
+    if (strcmp(flag, "--drain") == 0) {
+        if (!number(value, 0, 86400, &n))
+            return bad_usage(cmd, flag, "wants seconds, from 0 to 86400");
+        cmd->options.drain_ms = (uint32_t)n * 1000;
+        return EXIT_FINE;
+    }
+    if (strcmp(flag, "--log-level") == 0) {
+        if (!hs_log_level_parse(value, &cmd->options.log_level))
+            return bad_usage(cmd, flag, "wants error, warn, info or debug");
+        return EXIT_FINE;
+    }
+    return bad_usage(cmd, flag, "no such flag");
+}
+
+static bool known_flag(const char *flag)
+{
+    return strcmp(flag, "--listen") == 0 || strcmp(flag, "--cores") == 0 ||
+           strcmp(flag, "--drain") == 0 || strcmp(flag, "--log-level") == 0;
+}
+
+/* Read the command line. *leave: nothing is to be served, and the result is the exit status. */
+static int parse(command *cmd, int argc, char **argv, bool *leave)
+{
+    *leave = true;
+    for (int i = 1; i < argc; i++) {
+        char flag[32];
+        const char *equals = strchr(argv[i], '=');
+        size_t len = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(cmd);
+            return EXIT_FINE;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("%s %s\n", cmd->name, hs_version());
+            return EXIT_FINE;
+        }
+        if (len >= sizeof flag)
+            return bad_usage(cmd, argv[i], "no such flag");
+        memcpy(flag, argv[i], len);
+        flag[len] = '\0';
+        if (!known_flag(flag))
+            return bad_usage(cmd, argv[i], "no such flag");
+        const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
+        if (!value)
+            return bad_usage(cmd, flag, "wants a value");
+        int status = take_flag(cmd, flag, value);
+        if (status != EXIT_FINE)
+            return status;
+    }
+    *leave = false;
+    return EXIT_FINE;
+}
+
+/* Raise the soft limit of files to the hard one; false where even that is too low to serve. */
+static bool enough_files(const command *cmd, uint32_t shards)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return true;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t need = FILES_OWN + FILES_CONNS_MIN + (rlim_t)shards * FILES_PER_SHARD;
+    if (limit.rlim_max >= need)
+        return true;
+    fprintf(stderr,
+            "%s: too few files: %llu may be open, %llu are needed for %u shards; raise the limit "
+            "(ulimit -n, or LimitNOFILE= of the service)\n",
+            cmd->name, (unsigned long long)limit.rlim_max, (unsigned long long)need, shards);
+    return false;
+}
+
+static const char *remedy(hs_err err)
+{
+    switch (-err.code) {
+    case EADDRINUSE:
+        return "another process listens there; choose another port or stop it";
+    case EACCES:
+        return "ports below 1024 need root, CAP_NET_BIND_SERVICE, or a lower "
+               "net.ipv4.ip_unprivileged_port_start";
+    case EADDRNOTAVAIL:
+        return "this machine has no such address";
+    case EMFILE:
+    case ENFILE:
+        return "raise the limit of open files (ulimit -n)";
+    default:
+        return hs_err_text(err);
+    }
+}
+
+static int cannot_start(const command *cmd, const hs_app *app, hs_err err)
+{
+    uint32_t at = app->failed_at;
+    char text[HS_ADDR_TEXT_BYTES];
+    if (at > 0)
+        fprintf(stderr, "%s: cannot listen on %s: %s: %s\n", cmd->name,
+                hs_addr_format(&cmd->listen[at - 1], text), hs_err_name(err), remedy(err));
+    else
+        fprintf(stderr, "%s: cannot start: %s: %s\n", cmd->name, hs_err_name(err), remedy(err));
+    return EXIT_FAILED;
+}
+
+static void say_where(const command *cmd, const hs_app *app)
+{
+    char text[HS_ADDR_TEXT_BYTES];
+    for (uint32_t i = 0; i < cmd->options.listen_len; i++)
+        printf("listening on http://%s\n", hs_addr_format(hs_app_listen_addr(app, i), text));
+    (void)fflush(stdout);
+}
+
+static void end_at_once(void *ctx)
+{
+    hs_app_abort(ctx);
+}
+
+static int serve(hs_app *app, command *cmd)
+{
+    uint32_t shards = cmd->options.cores;
+    hs_err err = shards ? HS_OK : hs_group_default_shards(&shards);
+    if (hs_ok(err) && !enough_files(cmd, shards))
+        return EXIT_FAILED;
+    hs_group_block_signals();
+    if (hs_ok(err))
+        err = hs_app_start(app, &cmd->options);
+    if (!hs_ok(err))
+        return cannot_start(cmd, app, err);
+    say_where(cmd, app);
+    hs_group_wait_signals(hs_app_group(app), end_at_once, app);
+    uint64_t cut_off = hs_app_join(app);
+    if (cut_off == 0)
+        return EXIT_FINE;
+    fprintf(stderr, "%s: %llu requests were cut off\n", cmd->name, (unsigned long long)cut_off);
+    return EXIT_CUT_OFF;
+}
+
+int hs_app_main(hs_app *app, int argc, char **argv)
+{
+    command cmd = {.name = "httpshard"};
+    bool leave;
+    if (argc > 0 && argv[0]) {
+        const char *slash = strrchr(argv[0], '/');
+        cmd.name = slash ? slash + 1 : argv[0];
+    }
+    if (!app) {
+        fprintf(stderr, "%s: no memory\n", cmd.name);
+        return EXIT_FAILED;
+    }
+    hs_app_options_init(&cmd.options);
+    cmd.options.listen = cmd.listen;
+    int status = parse(&cmd, argc, argv, &leave);
+    if (!leave) {
+        if (cmd.options.listen_len == 0)
+            status = add_listen(&cmd, "127.0.0.1:8080");
+        if (status == EXIT_FINE)
+            status = serve(app, &cmd);
+    }
+    hs_app_destroy(app);
+    return status;
+}

@@ -1,0 +1,209 @@
+/* An application on its shards: start, drain, end.
+ *
+ * Owns: the order of a drain: stop accepting, close what rests, answer what is under way with
+ * `Connection: close`, and when the time is over cut off the rest. Tested by: tests/e2e. */
+#include "app.h"
+
+#include <stdio.h>
+
+#define DRAIN_TICK_MS 50
+
+hs_app *hs_app_create(void)
+{
+    const hs_mem *mem = hs_mem_system();
+    hs_app *app = hs_mem_take_zero(mem, sizeof *app, HS_CACHE_LINE);
+    if (!app)
+        return NULL;
+    app->mem = mem;
+    hs_http_options_init(&app->http);
+    return app;
+}
+
+void hs_app_destroy(hs_app *app)
+{
+    HS_ASSERT(app->group == NULL);
+    hs_mem_give(app->mem, app, sizeof *app, HS_CACHE_LINE);
+}
+
+hs_http_options *hs_app_http_options(hs_app *app)
+{
+    return &app->http;
+}
+
+void hs_app_options_init(hs_app_options *o)
+{
+    *o = (hs_app_options){.drain_ms = 30 * 1000, .log_level = HS_LOG_INFO};
+}
+
+/* ---- on each shard ---- */
+
+static void accepted(hs_stream *s, hs_listener *listener, void *ctx)
+{
+    const app_shard *as = ctx;
+    (void)listener;
+    hs_http_serve(as->server, s);
+}
+
+static void free_shard(app_shard *as)
+{
+    if (as->server)
+        hs_http_server_destroy(as->server);
+    if (as->tcp)
+        hs_tcp_destroy(as->tcp);
+    as->server = NULL;
+    as->tcp = NULL;
+}
+
+static hs_err listen_all(app_shard *as)
+{
+    hs_app *app = as->app;
+    for (uint32_t i = 0; i < app->options.listen_len; i++) {
+        hs_err err = hs_listener_open(as->tcp, &app->listen[i], true, &as->listeners[i]);
+        if (!hs_ok(err)) {
+            atomic_store(&app->failed_at, i + 1);
+            return err;
+        }
+        as->listeners_len++;
+    }
+    return HS_OK;
+}
+
+static void close_listeners(app_shard *as)
+{
+    while (as->listeners_len > 0)
+        hs_listener_close(as->listeners[--as->listeners_len]);
+}
+
+static hs_err shard_start(hs_shard *shard, void *ctx)
+{
+    hs_app *app = ctx;
+    app_shard *as = &app->shards[hs_shard_id(shard)];
+    as->app = app;
+    as->shard = shard;
+    hs_tcp_options o = {.owner_bytes = (uint32_t)hs_http_conn_bytes(),
+                        .accepted = accepted,
+                        .ctx = as};
+    HS_TRY(hs_http_server_create(shard, &app->http, router_handle, app, &as->server));
+    HS_TRY(hs_tcp_create(shard, &o, &as->tcp));
+    return listen_all(as);
+}
+
+static void abort_rest(app_shard *as)
+{
+    as->aborted = true;
+    as->cut_off = hs_http_server_active(as->server);
+    hs_http_server_abort(as->server);
+}
+
+static void drain_tick(hs_timer *timer)
+{
+    app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
+    bool over = hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
+    if (hs_tcp_conns(as->tcp) == 0 || as->aborted)
+        return;
+    if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))
+        abort_rest(as);
+}
+
+static void shard_stop(hs_shard *shard, void *ctx)
+{
+    hs_app *app = ctx;
+    app_shard *as = &app->shards[hs_shard_id(shard)];
+    if (!as->tcp)
+        return;
+    close_listeners(as);
+    hs_http_server_drain(as->server);
+    as->drain_end_ns = hs_shard_now_ns(shard) + app->options.drain_ms * HS_MSEC_NS;
+    drain_tick(&as->drain);
+}
+
+static void shard_end(hs_shard *shard, void *ctx)
+{
+    hs_app *app = ctx;
+    app_shard *as = &app->shards[hs_shard_id(shard)];
+    hs_timer_cancel(shard, &as->drain);
+    free_shard(as);
+}
+
+/* ---- from the main thread ---- */
+
+static hs_err check_addrs(hs_app *app)
+{
+    for (uint32_t i = 0; i < app->options.listen_len; i++) {
+        app->listen[i] = app->options.listen[i];
+        hs_err err = hs_listen_check(&app->listen[i]);
+        if (!hs_ok(err)) {
+            app->failed_at = i + 1;
+            return err;
+        }
+    }
+    return HS_OK;
+}
+
+static size_t shards_bytes(const hs_app *app)
+{
+    return app->shards_len * sizeof(app_shard);
+}
+
+hs_err hs_app_start(hs_app *app, const hs_app_options *options)
+{
+    HS_ASSERT(app->group == NULL);
+    HS_TRY(app->err);
+    HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
+    app->options = *options;
+    HS_TRY(check_addrs(app));
+    hs_group_options o;
+    hs_group_options_init(&o);
+    HS_TRY(hs_group_default_shards(&app->shards_len));
+    if (options->cores > 0)
+        app->shards_len = options->cores;
+    o.shards = app->shards_len;
+    o.log_level = options->log_level;
+    o.start = shard_start;
+    o.stop = shard_stop;
+    o.end = shard_end;
+    o.ctx = app;
+    app->shards = hs_mem_take_zero(app->mem, shards_bytes(app), HS_CACHE_LINE);
+    HS_ENSURE(app->shards, -ENOMEM);
+    hs_err err = hs_group_start(&o, &app->group);
+    if (!hs_ok(err)) {
+        app->group = NULL;
+        hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
+        app->shards = NULL;
+    }
+    return err;
+}
+
+const hs_addr *hs_app_listen_addr(const hs_app *app, uint32_t at)
+{
+    HS_ASSERT(at < app->options.listen_len);
+    return &app->listen[at];
+}
+
+hs_group *hs_app_group(hs_app *app)
+{
+    return app->group;
+}
+
+void hs_app_stop(hs_app *app)
+{
+    hs_group_stop(app->group);
+}
+
+void hs_app_abort(hs_app *app)
+{
+    atomic_store(&app->abort_asked, 1);
+}
+
+uint64_t hs_app_join(hs_app *app)
+{
+    HS_ASSERT(app->group != NULL);
+    uint64_t cut_off = 0;
+    hs_group_join(app->group);
+    app->group = NULL;
+    for (uint32_t i = 0; i < app->shards_len; i++)
+        cut_off += app->shards[i].cut_off;
+    hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
+    app->shards = NULL;
+    return cut_off;
+}
