@@ -28,14 +28,20 @@ static void give_in(h1_session *x)
     x->in_len = x->in_cap = 0;
 }
 
-/* The request is over: forget it, keep what waits behind it. */
-static void session_next(h1_session *x)
+/* The request is over: give back what it held, keep what waits behind it. */
+static void session_clear(h1_session *x)
 {
     hs_pool *chunks = conn_chunks(x->conn);
     hs_chain_clear(&x->res.fields, chunks);
     hs_chain_clear(&x->res.trailers, chunks);
     hs_arena_reset(&x->arena);
     give_in(x);
+}
+
+/* Another request follows in the same session. */
+static void session_next(h1_session *x)
+{
+    session_clear(x);
     memset(&x->req, 0, sizeof x->req);
     memset(&x->res, 0, sizeof x->res);
     h1_head_init(&x->head);
@@ -45,7 +51,7 @@ static void conn_give_session(h1_conn *c)
 {
     h1_session *x = c->session;
     hs_timer_cancel(c->server->shard, &x->soon);
-    session_next(x);
+    session_clear(x);
     hs_chain_clear(&x->stash, conn_chunks(c));
     c->session = NULL;
     hs_pool_give(&c->server->sessions, x);
@@ -216,6 +222,8 @@ static size_t add_in(h1_session *x, hs_span in)
 static size_t head_input(h1_session *x, hs_span in)
 {
     h1_conn *c = x->conn;
+    if (x->req.base)
+        session_next(x);
     size_t before = x->in_len, n = in.len;
     const uint8_t *base = in.ptr;
     if (before > 0) {
@@ -251,7 +259,6 @@ static void settle(h1_conn *c)
     if (x->res.close) {
         conn_close(c);
     } else if (HS_LIKELY(x->req.body == BODY_OVER)) {
-        session_next(x);
         timeout_phase(c, CONN_IDLE);
         c->stalled = hs_stream_full(c->stream);
     } else if (x->req.body != BODY_DISCARD) {

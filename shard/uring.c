@@ -71,6 +71,13 @@ static struct io_uring_sqe *get_sqe(uring *u)
     return sqe;
 }
 
+/* Nobody asks how this went; a completion would only end a wait. */
+static void ignore_result(struct io_uring_sqe *sqe)
+{
+    sqe->user_data = URING_TAG_IGNORE;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 static void prep_send(struct io_uring_sqe *sqe, hs_op *op)
 {
     hs_op_send *send = HS_CONTAINER_OF(op, hs_op_send, op);
@@ -126,7 +133,7 @@ static bool submit_cancel(uring *u, hs_op *op)
     if (HS_UNLIKELY(!sqe))
         return false;
     io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)op, 0);
-    sqe->user_data = URING_TAG_IGNORE;
+    ignore_result(sqe);
     return true;
 }
 
@@ -165,7 +172,7 @@ static void uring_close(hs_io *io, int fd)
         return;
     }
     io_uring_prep_close(sqe, fd);
-    sqe->user_data = URING_TAG_IGNORE;
+    ignore_result(sqe);
 }
 
 static int uring_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
@@ -348,6 +355,9 @@ static void reap_own(uring *u, const struct io_uring_cqe *cqe)
     case URING_TAG_WOKEN:
         tsan_acquire(u);
         break;
+    case URING_TAG_TIMER:
+        u->timer_ns = UINT64_MAX;
+        break;
     case URING_TAG_WAKING:
         /* The message did not arrive: wake the target in the way that always works. */
         if (cqe->res < 0)
@@ -401,22 +411,36 @@ static uint32_t take_ended(uring *u, hs_io_event *events, uint32_t max)
     return n;
 }
 
+/* Make sure that a wait ends at `deadline_ns`. One timeout stays armed over many waits, which is
+ * cheaper than one for each of them: most deadlines are far away and never reached. It only moves
+ * forward; one that fires too early ends a wait for nothing, and the next turn arms it again. */
+static bool arm_timer(uring *u, uint64_t deadline_ns)
+{
+    if (deadline_ns >= u->timer_ns)
+        return true;
+    struct io_uring_sqe *sqe = get_sqe(u);
+    if (!sqe)
+        return false;
+    u->timer_ts = (struct __kernel_timespec){.tv_sec = (long long)(deadline_ns / 1000000000),
+                                             .tv_nsec = (long long)(deadline_ns % 1000000000)};
+    if (u->timer_ns == UINT64_MAX) {
+        io_uring_prep_timeout(sqe, &u->timer_ts, 0, IORING_TIMEOUT_ABS);
+        sqe->user_data = URING_TAG_TIMER;
+    } else {
+        /* Where it fires at this moment, its completion is on the way and ends the wait. */
+        io_uring_prep_timeout_update(sqe, &u->timer_ts, URING_TAG_TIMER, IORING_TIMEOUT_ABS);
+        ignore_result(sqe);
+    }
+    u->timer_ns = deadline_ns;
+    return true;
+}
+
 static void enter(uring *u, uint64_t deadline_ns)
 {
-    if (deadline_ns == 0) {
+    if (deadline_ns == 0 || !arm_timer(u, deadline_ns))
         io_uring_submit_and_get_events(&u->ring);
-        return;
-    }
-    if (deadline_ns == UINT64_MAX) {
+    else
         io_uring_submit_and_wait(&u->ring, 1);
-        return;
-    }
-    uint64_t now = u->io.ops->now_ns(&u->io);
-    uint64_t left = deadline_ns > now ? deadline_ns - now : 1;
-    struct __kernel_timespec ts = {.tv_sec = (long long)(left / 1000000000),
-                                   .tv_nsec = (long long)(left % 1000000000)};
-    struct io_uring_cqe *cqe;
-    io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
 }
 
 static uint32_t uring_turn(hs_io *io, uint64_t deadline_ns, hs_io_event *events, uint32_t max)

@@ -40,6 +40,7 @@ enum {
     URING_TAG_IGNORE = 1, /* cancel and close: their results say nothing new */
     URING_TAG_EVENTFD = 2,
     URING_TAG_WOKEN = 3, /* a message from another ring */
+    URING_TAG_TIMER = 5,
     URING_TAG_WAKING = 4 /* our message to another ring; the rest is the target's address */
 };
 
@@ -54,6 +55,8 @@ typedef struct uring {
     int eventfd;
     uint64_t eventfd_value; /* where the read of the eventfd puts it */
     bool eventfd_armed;
+    uint64_t timer_ns; /* when the armed timeout fires; UINT64_MAX: none is armed */
+    struct __kernel_timespec timer_ts;
 } uring;
 
 /* Look at what the kernel can do, less what the environment's HS_CAPS_DISABLE names (a list with

@@ -169,6 +169,7 @@ hs_err uring_create(const hs_mem *mem, const uring_caps *caps, hs_io **out)
     HS_ENSURE(u, -ENOMEM);
     u->io.ops = &uring_ops;
     u->caps = *caps;
+    u->timer_ns = UINT64_MAX;
     u->mem = mem;
     init_lists(u);
     u->eventfd = eventfd(0, EFD_CLOEXEC);
