@@ -1,0 +1,297 @@
+"""The program's life: how it starts, what it refuses, how it ends."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import program
+from program import Connection, Program, SLOW, main, needs, run
+
+TEXT = b"Hello, World!"
+
+
+def refused(port):
+    """Whether connections are refused, at the latest in a second from now."""
+    deadline = time.monotonic() + 1 * SLOW
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            time.sleep(0.01)
+        except OSError:
+            return True
+    return False
+
+
+class Drain(unittest.TestCase):
+    """SIGTERM: stop accepting, answer what is in flight, leave in time."""
+
+    def start(self, *flags, cores=1):
+        server = Program(*flags, cores=cores)
+        self.addCleanup(server.kill)
+        return server
+
+    def in_flight(self, server, delay_ms):
+        conn = server.connect()
+        self.addCleanup(conn.close)
+        conn.send(f"GET /delay/{delay_ms} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        time.sleep(0.1 * SLOW)
+        return conn
+
+    def check_drain(self, number, cores):
+        server = self.start("--drain", str(10 * SLOW), cores=cores)
+        idle = [server.connect() for _ in range(8)]
+        for conn in idle[:4]:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+        busy = [self.in_flight(server, 2500 * SLOW) for _ in range(4)]
+        start = time.monotonic()
+        server.signal(number)
+        for conn in idle:
+            self.assertTrue(conn.ended())
+        self.assertLess(time.monotonic() - start, 1 * SLOW, "idle connections linger")
+        self.assertTrue(refused(server.port), "still accepting")
+        for conn in busy:
+            answer = conn.answer()
+            self.assertEqual(answer.status, 200)
+            self.assertTrue(answer.closes(), answer.fields)
+            self.assertTrue(conn.ended())
+        self.assertEqual(server.wait(5), 0, server.said())
+
+    def test_sigterm_on_one_shard(self):
+        self.check_drain(signal.SIGTERM, 1)
+
+    def test_sigterm_on_two_shards(self):
+        self.check_drain(signal.SIGTERM, 2)
+
+    def test_sigint(self):
+        self.check_drain(signal.SIGINT, 2)
+
+    def test_a_quiet_server_leaves_at_once(self):
+        server = self.start("--drain", str(10 * SLOW), cores=2)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(3), 0, server.said())
+
+    def test_a_body_on_its_way_is_waited_for(self):
+        server = self.start("--drain", str(10 * SLOW))
+        with server.connect() as conn:
+            conn.send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nfirst")
+            time.sleep(0.1 * SLOW)
+            server.signal(signal.SIGTERM)
+            time.sleep(0.2 * SLOW)
+            conn.send(b"-last")
+            answer = conn.answer()
+            self.assertEqual(answer.body, b"first-last")
+            self.assertTrue(conn.ended())
+        self.assertEqual(server.wait(3), 0, server.said())
+
+    def test_what_does_not_end_is_cut_at_the_drain_time(self):
+        server = self.start("--drain", "1")
+        conn = self.in_flight(server, 60_000)
+        start = time.monotonic()
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(5), 3, server.said())  # tells that requests were cut off
+        self.assertGreater(time.monotonic() - start, 0.8)
+        with self.assertRaises((EOFError, ConnectionError)):
+            conn.answer()
+
+    def test_a_second_signal_ends_the_drain(self):
+        server = self.start("--drain", "60")
+        self.in_flight(server, 60_000)
+        server.signal(signal.SIGTERM)
+        time.sleep(0.3 * SLOW)
+        self.assertIsNone(server.process.poll(), "the first signal did not wait")
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(3), 3, server.said())
+
+    @needs("wrk")
+    def test_under_load_no_answer_is_broken(self):
+        server = self.start("--drain", "5", cores=2)
+        client = subprocess.Popen(["wrk", "-t1", "-c32", "-d3", f"{server.url}/plaintext"],
+                                  stdout=subprocess.PIPE, text=True)
+        time.sleep(1)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(6), 0, server.said())
+        said, _ = client.communicate()
+        self.assertNotIn("Non-2xx", said)
+
+
+class CommandLine(unittest.TestCase):
+    def run_program(self, *words, **options):
+        return run([program.PROGRAM, *words], timeout=10, **options)
+
+    def test_help(self):
+        got = self.run_program("--help")
+        self.assertEqual(got.returncode, 0)
+        for flag in ("--cores", "--listen", "--drain", "--help", "--version"):
+            self.assertIn(flag, got.stdout)
+
+    def test_version(self):
+        got = self.run_program("--version")
+        self.assertEqual(got.returncode, 0)
+        self.assertRegex(got.stdout, r"^httpshard \d+\.\d+\.\d+")
+
+    def test_bad_flags_are_named(self):
+        for words in (
+                ["--nonsense"],
+                ["--cores"],
+                ["--cores", "0"],
+                ["--cores", "-1"],
+                ["--cores", "two"],
+                ["--cores", "100000"],
+                ["--cores=2x"],
+                ["--listen", "nowhere"],
+                ["--listen", "127.0.0.1:99999"],
+                ["--listen", "127.0.0.1:"],
+                ["--listen", "[::1:80"],
+                ["--drain", "soon"],
+                ["--drain", "-1"],
+                ["extra"]):
+            with self.subTest(words=words):
+                got = self.run_program(*words)
+                self.assertGreater(got.returncode, 0, "accepted, or killed by a signal")
+                self.assertIn(words[0].partition("=")[0], got.stderr)
+                self.assertEqual(got.stderr.count("\n"), 1, got.stderr)
+                self.assertNotIn("listening on", got.stderr + got.stdout)
+
+    def expect_refusal(self, got, *patterns):
+        self.assertGreater(got.returncode, 0, got.stderr)
+        for pattern in patterns:
+            self.assertRegex(got.stderr, pattern)
+
+    def test_port_in_use(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            got = self.run_program("--cores", "2", "--listen", f"127.0.0.1:{port}")
+            self.expect_refusal(got, f"127.0.0.1:{port}", "EADDRINUSE|in use")
+
+    def test_port_in_use_by_another_httpshard(self):
+        with Program(cores=2) as server:
+            got = self.run_program("--cores", "1", "--listen", f"127.0.0.1:{server.port}")
+            self.expect_refusal(got, str(server.port), "EADDRINUSE|in use")
+            with server.connect() as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    @needs("setpriv")
+    def test_privileged_port_as_nobody(self):
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
+            if int(file.read()) <= 80:
+                self.skipTest("no port is privileged here")
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            copy = shutil.copy(program.PROGRAM, folder)  # the build tree may be closed to nobody
+            got = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy,
+                       "--listen", "127.0.0.1:80"], cwd=folder)
+            self.expect_refusal(got, "127.0.0.1:80", "(?i)privileged|permi")
+
+    def test_an_address_that_is_not_ours(self):
+        got = self.run_program("--listen", "192.0.2.1:0")
+        self.expect_refusal(got, r"192\.0\.2\.1")
+
+
+class Files(unittest.TestCase):
+    """RLIMIT_NOFILE: a clear line where it cannot start, and patience where they run out."""
+
+    def limit(self, files):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    def test_too_few_to_start(self):
+        got = run([program.PROGRAM, "--cores", "2", "--listen", "127.0.0.1:0"], timeout=10,
+                  preexec_fn=self.limit(8))
+        self.assertGreater(got.returncode, 0, "started, or killed by a signal")
+        self.assertRegex(got.stderr, "(?i)open files|too many|nofile|ulimit")
+
+    def test_running_out_is_survived(self):
+        with Program(preexec=self.limit(128)) as server:
+            conns = [server.connect(2) for _ in range(300)]
+            for conn in conns:
+                conn.send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n")
+            for conn in conns[:20]:
+                self.assertEqual(conn.answer().body, TEXT)
+            cpu = self.cpu(server)
+            time.sleep(0.5)
+            self.assertLess(self.cpu(server) - cpu, 0.3, "it spins while there are no files")
+            for conn in conns:
+                conn.close()
+            self.assertEqual(self.later(server), TEXT)
+
+    def cpu(self, server):
+        return sum(seconds for seconds, _ in server.threads().values())
+
+    def later(self, server):
+        """The server must come back once files are free: within five seconds."""
+        deadline = time.monotonic() + 5 * SLOW
+        while True:
+            try:
+                with server.connect(1) as conn:
+                    return conn.get("/plaintext").body
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+
+
+class Shards(unittest.TestCase):
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "needs two processors")
+    def test_both_serve_and_each_is_pinned(self):
+        with Program(cores=2) as server:
+            before = server.threads()
+            conns = [server.connect() for _ in range(200)]
+            for _ in range(20):
+                for conn in conns:
+                    conn.send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n")
+                for conn in conns:
+                    self.assertEqual(conn.answer().body, TEXT)
+            worked = {}
+            for task, (seconds, cpus) in server.threads().items():
+                if seconds - before.get(task, (0, ""))[0] > 0.002:
+                    worked.setdefault(cpus, []).append(task)
+            for conn in conns:
+                conn.close()
+        pinned = sorted(cpus for cpus in worked if re.fullmatch(r"\d+", cpus))
+        self.assertEqual(len(pinned), 2, f"threads that worked, by processor: {worked}")
+
+    def test_two_listeners(self):
+        with Program(listen=("127.0.0.1:0", "[::1]:0")) as server:
+            for host, port in zip(("127.0.0.1", "::1"), server.ports):
+                conn = Connection(port, host=host)
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+                conn.close()
+
+    def test_one_noisy_connection_starves_nobody(self):
+        with Program() as server:
+            stop = threading.Event()
+
+            def flood():
+                with server.connect(30) as conn:
+                    batch = b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n" * 500
+                    while not stop.is_set():
+                        conn.send(batch)
+                        for _ in range(500):
+                            conn.answer()
+
+            noisy = threading.Thread(target=flood)
+            noisy.start()
+            try:
+                with server.connect() as conn:
+                    times = []
+                    for _ in range(50):
+                        start = time.monotonic()
+                        self.assertEqual(conn.get("/plaintext").body, TEXT)
+                        times.append(time.monotonic() - start)
+            finally:
+                stop.set()
+                noisy.join()
+            self.assertLess(sorted(times)[len(times) // 2], 0.25 * SLOW)
+
+
+if __name__ == "__main__":
+    main()
