@@ -49,6 +49,7 @@ static bool grow_collect(h1_session *x, size_t more)
     if (need <= req->collect_cap)
         return true;
     size_t cap = HS_MAX(need, 2 * req->collect_cap);
+    cap = (size_t)HS_MIN((uint64_t)cap, req->body_max);
     if (!req->chunked)
         cap = (size_t)x->head.content_length;
     HS_ASSERT(cap >= need);

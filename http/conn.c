@@ -14,7 +14,8 @@ static void conn_take_session(h1_conn *c)
         return;
     memset(x, 0, offsetof(h1_session, head));
     x->conn = c;
-    hs_arena_init(&x->arena, conn_chunks(c), server->options.body_bytes_max + H1_HEAD_BYTES_MAX);
+    hs_arena_init(&x->arena, conn_chunks(c),
+                  session_arena_bytes(server->options.body_bytes_max));
     h1_head_init(&x->head);
     c->session = x;
 }

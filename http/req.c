@@ -175,9 +175,8 @@ hs_err hs_req_collect(hs_req *req, uint64_t bytes_max,
     HS_ENSURE(x->res.state != RES_DONE, HS_E_USAGE);
     if (bytes_max > 0)
         req->body_max = bytes_max;
-    /* What is collected is never above the arena's own limit by more than the body's. */
-    if (bytes_max > x->arena.bytes_max - H1_HEAD_BYTES_MAX)
-        x->arena.bytes_max = (size_t)bytes_max + H1_HEAD_BYTES_MAX;
+    if (session_arena_bytes(bytes_max) > x->arena.bytes_max)
+        x->arena.bytes_max = session_arena_bytes(bytes_max);
     if (!req->chunked && req->body_left > req->body_max) {
         conn_fail(x->conn, 413, "Content-Length is above what is collected");
         return hs_err_of(HS_E_LIMIT);
