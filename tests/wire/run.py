@@ -5,7 +5,8 @@ Usage: run.py --server build/release/bin/httpshard [--jobs N] [--only TEXT] [--m
               [CASE.wire ...]
 
 Owns: the script format (README.md beside this file), the server process that it starts, and the
-verdicts. Must not know: how the server works inside. Exit code: 0 if every sequence went as written.
+verdicts. Must not know: how the server works inside. Exit code: 0 if every sequence went as
+written.
 """
 
 import argparse
@@ -61,7 +62,8 @@ class Server:
     def stop(self):
         """A clean end, or why it was not one."""
         if self.process.poll() is not None:
-            return f"the server ended by itself with {self.process.returncode}:\n{self.complaints()}"
+            code = self.process.returncode
+            return f"the server ended by itself with {code}:\n{self.complaints()}"
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(STOP_S)
@@ -158,7 +160,7 @@ def cut(data, way):
 
 
 def play(sequence, address, way):
-    """Play `sequence` once. `way`: "whole", "bytes", or the offset of a cut, counted over all sends."""
+    """Play `sequence` once. `way`: "whole", "bytes", or the offset of a cut over all sends."""
     connection = Connection(address, sequence.deadline_s)
     offset = 0
     try:
@@ -186,7 +188,7 @@ def play(sequence, address, way):
 
 
 def play_truncated(sequence, address, length):
-    """Send the last send's first `length` bytes and no more. What came before it is played in full."""
+    """Send the last send's first `length` bytes and no more. What is before it is played whole."""
     connection = Connection(address, sequence.deadline_s)
     last = max(i for i, (kind, _) in enumerate(sequence.steps) if kind == "send")
     try:
