@@ -116,7 +116,7 @@ run_steps()
     cp -r "$root$tree/build/logs" "$logs/build-logs" || true
 }
 
-# Second call, in a mount and process namespace of its own: all that is mounted or runs ends with it.
+# Second call, in a mount and process namespace of its own: what is mounted or runs ends with it.
 if [ "${1-}" = --inside ]; then
     suite=$2 root=$3 logs=$4 build_only=$5
     run_steps
@@ -151,7 +151,8 @@ start=$SECONDS
 make_root
 printf '%-9s %-14s %5d s  %s\n' "$suite" debootstrap "$((SECONDS - start))" ok
 unshare --mount --propagation private --pid --fork --kill-child \
-    "$HS_ROOT/deploy/check/fresh-root.sh" --inside "$suite" "$root" "$logs" "$build_only" || failed=1
+    "$HS_ROOT/deploy/check/fresh-root.sh" --inside "$suite" "$root" "$logs" "$build_only" ||
+    failed=1
 if [ $keep = yes ]; then
     say "the root is $root"
 else

@@ -32,7 +32,7 @@ def read_preset(logs, preset):
                 why = "did not run: " + case.find("skipped").get("message", "")
         elif case.find("failure") is not None:
             last = [line.strip() for line in output.splitlines() if line.strip()][-2:]
-            why = case.find("failure").get("message") or " / ".join(last)
+            why = " / ".join(last) or case.find("failure").get("message", "")
         elif case.get("status") == "run":
             state = "passed"
         results.append((case.get("name"), state, float(case.get("time") or 0), why))

@@ -1,7 +1,7 @@
-"""No circles between the files of a layer: neither of headers that include each other, nor of
-sources that call each other.
+"""No circles between the files of a layer.
 
-Two files in a circle are one in two pieces: nobody can read or test one of them alone.
+Headers that include each other are a fault. Sources that call each other are two pieces of one
+idea, which a reader should know of: the sizes' report lists them.
 """
 import os
 import re
@@ -67,37 +67,55 @@ def call_edges(tree, sources):
     return edges
 
 
+def layer_circle(tree, layer, ends, edges_of):
+    """(path, line, steps) of a circle between the files of a layer, or None."""
+    files = [p for p in tree.layer_files() if p.split(os.sep)[0] == layer and p.endswith(ends)]
+    edges = edges_of(tree, files)
+    graph = {}
+    for a, b in edges:
+        graph.setdefault(a, set()).add(b)
+    circle = find_circle(graph)
+    if not circle:
+        return None
+    path, line = edges[(circle[0], circle[1])]
+    return path, line, ", ".join("%s:%d" % edges[pair] for pair in zip(circle, circle[1:]))
+
+
 def check(tree):
     found = []
     for layer in source.BELOW:
-        files = [p for p in tree.layer_files() if p.split(os.sep)[0] == layer]
-        headers = [p for p in files if p.endswith(".h")]
-        sources = [p for p in files if p.endswith(".c")]
-        for edges in (include_edges(tree, headers), call_edges(tree, sources)):
-            graph = {}
-            for a, b in edges:
-                graph.setdefault(a, set()).add(b)
-            circle = find_circle(graph)
-            if circle:
-                path, line = edges[(circle[0], circle[1])]
-                steps = ", ".join("%s:%d" % edges[pair] for pair in zip(circle, circle[1:]))
-                found.append(source.Finding(
-                    path, line, f"a circle ({steps}): move what they share into a file below "
-                    "both, or turn one direction into a callback"))
+        circle = layer_circle(tree, layer, ".h", include_edges)
+        if circle:
+            path, line, steps = circle
+            found.append(source.Finding(
+                path, line, f"a circle of includes ({steps}): move what they share into a header "
+                "below both, or declare the type without its header"))
     return found
+
+
+def call_circles(tree):
+    """Lines on sources that call each other."""
+    circles = [layer_circle(tree, layer, ".c", call_edges) for layer in source.BELOW]
+    return [f"{path}:{line}: sources that call each other: {steps}"
+            for path, line, steps in filter(None, circles)]
 
 
 BAD = [
     {"net/hs_a.h": '#include "hs_b.h"\n', "net/hs_b.h": '#include "c.h"\n',
      "net/c.h": '#include "hs_a.h"\n'},
+]
+GOOD = [
+    {"core/a.c": '#include "b.h"\n', "core/a.h": "int a(void);\n",
+     "core/b.h": '#include "a.h"\nint b(void);\n'},
+]
+CALL_CIRCLES = [
     {"core/a.c": "int a(void)\n{\n    return b();\n}\n", "core/b.c": "int b(void)\n{\n"
      "    return c(1);\n}\n", "core/c.c": "int c(int d)\n{\n    return a() + d;\n}\n"},
     {"core/assert.c": "void hs_assert_failed(void)\n{\n    fmt();\n}\n",
      "core/fmt.c": "void fmt(void)\n{\n    HS_ASSERT(1);\n}\n"},
 ]
-GOOD = [
-    {"core/a.c": '#include "b.h"\nint a(void)\n{\n    return b();\n}\n',
-     "core/a.h": "int a(void);\n", "core/b.h": '#include "a.h"\nint b(void);\n',
+NO_CALL_CIRCLES = [
+    {"core/a.c": "int a(void)\n{\n    return b();\n}\n",
      "core/b.c": "/* a() calls */ int b(void)\n{\n    return s->a + s.a;\n}\n"},
     {"net/a.c": "static int f(void)\n{\n    return 1;\n}\nint a(void)\n{\n    return f();\n}\n",
      "net/b.c": "static int f(void)\n{\n    return a();\n}\nint b(void)\n{\n    return f();\n}\n"},

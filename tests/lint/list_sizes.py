@@ -1,6 +1,7 @@
-"""Lists, without failing, what grew long and how dense the assertions are."""
+"""Lists, without failing, what grew long or tangled, and how dense the assertions are."""
 import re
 
+import check_circles
 import source
 
 FILE_LINES_MAX = 600
@@ -19,6 +20,7 @@ def report(tree):
             if chunk.has_body and chunk.lines > FUNCTION_LINES_MAX:
                 lines.append(f"{path}:{chunk.line}: {chunk.function}() has {chunk.lines} lines: a "
                              f"screen holds {FUNCTION_LINES_MAX}")
+    lines += check_circles.call_circles(tree)
     for layer in source.BELOW:
         total = asserts = 0
         for path in tree.layer_files():

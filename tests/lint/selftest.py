@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 
+import check_circles
 import lint
 import list_sizes
 import source
@@ -35,6 +36,17 @@ def test_check(name):
     return wrong
 
 
+def test_call_circles():
+    wrong = []
+    for trees, expected in ((check_circles.CALL_CIRCLES, 1), (check_circles.NO_CALL_CIRCLES, 0)):
+        for number, files in enumerate(trees):
+            with tempfile.TemporaryDirectory() as root:
+                found = check_circles.call_circles(write_tree(root, files))
+                if len(found) != expected:
+                    wrong.append(f"call circles: tree {number}: {found}, not {expected}")
+    return wrong
+
+
 def test_sizes():
     long_function = "void f(void)\n{\n" + "    g();\n" * 70 + "}\n"
     with tempfile.TemporaryDirectory() as root:
@@ -47,7 +59,7 @@ def test_sizes():
 
 
 def main():
-    wrong = test_sizes()
+    wrong = test_sizes() + test_call_circles()
     for name in lint.check_names():
         wrong += test_check(name)
     for line in wrong:
