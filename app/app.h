@@ -1,5 +1,5 @@
-/* The inside of an application: router.c finds the handler, serve.c runs it on the shards, main.c is
- * the command line. */
+/* The inside of an application: router.c finds the handler, serve.c runs it on the shards, main.c
+ * is the command line. */
 #pragma once
 
 #include <errno.h>

@@ -23,12 +23,12 @@ HS_API hs_app *hs_app_create(void);
 /* Free it; not while it serves. */
 HS_API void hs_app_destroy(hs_app *app);
 
-/* Answer requests for `path` by one of `methods` with `handler`. `path` is compared as sent, without
- * the query; one that ends in '*' matches every path that begins with what stands before it, and
- * hs_req_tail is the rest. The first route that matches is taken. Another method is answered with 405
- * (or 501, where it is unknown), another path with 404. Handlers run on every shard at once: what `ctx`
- * points to is shared between them. `path` is borrowed. Errors are kept, and told by hs_app_main and
- * hs_app_start, so that routes can be written one below the other. */
+/* Answer requests for `path` by one of `methods` with `handler`. `path` is compared as sent,
+ * without the query; one that ends in '*' matches every path that begins with what stands before
+ * it, and hs_req_tail is the rest. The first route that matches is taken. Another method is
+ * answered with 405 (or 501, where it is unknown), another path with 404. Handlers run on every
+ * shard at once: what `ctx` points to is shared between them. `path` is borrowed. Errors are kept,
+ * and told by hs_app_main and hs_app_start, so that routes can be written one below the other. */
 HS_API void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handler *handler,
                          void *ctx);
 
@@ -40,9 +40,9 @@ HS_API void hs_app_post(hs_app *app, const char *path, hs_http_handler *handler,
 HS_API hs_http_options *hs_app_http_options(hs_app *app);
 
 /* Everything that a server program does: read the command line (--cores, --listen, --drain,
- * --log-level, --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's exit
- * status: 0 after a drain, 1 when it could not start, 2 for a bad command line, 3 when requests were
- * cut off by the end of the drain time or by a second signal. */
+ * --log-level, --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's
+ * exit status: 0 after a drain, 1 when it could not start, 2 for a bad command line, 3 when
+ * requests were cut off by the end of the drain time or by a second signal. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -63,7 +63,8 @@ HS_API void hs_app_options_init(hs_app_options *options);
  * HS_E_USAGE (no address, or a bad route); each is logged with what can be done. */
 HS_API HS_NODISCARD hs_err hs_app_start(hs_app *app, const hs_app_options *options);
 
-/* Where it listens: address `at` (below options->listen_len), with its port. Between start and join. */
+/* Where it listens: address `at` (below options->listen_len), with its port. Between start and
+ * join. */
 HS_API const hs_addr *hs_app_listen_addr(const hs_app *app, uint32_t at);
 
 /* Its group of shards. Between start and join. */

@@ -1,7 +1,7 @@
 /* From a request to its handler.
  *
- * Owns: the comparison of paths and methods, and the answers where nothing fits. The table is read by
- * all shards and never changed while they run. Tested by: tests/wire, tests/e2e. */
+ * Owns: the comparison of paths and methods, and the answers where nothing fits. The table is read
+ * by all shards and never changed while they run. Tested by: tests/wire, tests/e2e. */
 #include "app.h"
 
 void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handler *handler,

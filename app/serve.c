@@ -98,7 +98,8 @@ static void abort_rest(app_shard *as)
 static void drain_tick(hs_timer *timer)
 {
     app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
-    bool over = hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
+    bool over = hs_shard_now_ns(as->shard) >= as->drain_end_ns ||
+                atomic_load(&as->app->abort_asked);
     if (hs_tcp_conns(as->tcp) == 0 || as->aborted)
         return;
     if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))

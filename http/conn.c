@@ -1,9 +1,9 @@
 /* A server's connection: from bytes to requests, and back to rest.
  *
  * Owns: the input loop. Requests of one input are handled one after the other and their answers go
- * out in one send. Input that has to wait for an answer is kept in the session's stash, and the peer
- * is slowed down by pausing the stream. A session is given back when the connection rests or is gone,
- * never inside a call of the handler. Tested by: tests/wire, tests/sim. */
+ * out in one send. Input that has to wait for an answer is kept in the session's stash, and the
+ * peer is slowed down by pausing the stream. A session is given back when the connection rests or
+ * is gone, never inside a call of the handler. Tested by: tests/wire, tests/sim. */
 #include "session.h"
 
 static void conn_take_session(h1_conn *c)

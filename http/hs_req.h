@@ -1,9 +1,9 @@
 /* A request, as a handler sees it.
  *
- * Owns: the view of the head and the ways to read the body. Must not know: the version's wire format.
- * All spans point into the request's own memory: they are valid until the handler returns; after
- * hs_req_defer fetch them anew, and they are valid until the answer is complete. Everything belongs
- * to the owner shard. Tested by: tests/wire, tests/sim. */
+ * Owns: the view of the head and the ways to read the body. Must not know: the version's wire
+ * format. All spans point into the request's own memory: they are valid until the handler returns;
+ * after hs_req_defer fetch them anew, and they are valid until the answer is complete. Everything
+ * belongs to the owner shard. Tested by: tests/wire, tests/sim. */
 #pragma once
 
 #include "hs_arena.h"
@@ -24,8 +24,8 @@ HS_API hs_span hs_req_target(const hs_req *req);
 HS_API hs_span hs_req_path(const hs_req *req);
 HS_API hs_span hs_req_query(const hs_req *req);
 
-/* What of the path is left for the handler: all of it, until whoever routes the request says that it
- * begins at byte `from` (at most the path's length). */
+/* What of the path is left for the handler: all of it, until whoever routes the request says that
+ * it begins at byte `from` (at most the path's length). */
 HS_API hs_span hs_req_tail(const hs_req *req);
 HS_API void hs_req_set_tail(hs_req *req, size_t from);
 
@@ -35,10 +35,12 @@ HS_API hs_span hs_req_authority(const hs_req *req);
 /* The minor version: 0 or 1 of HTTP/1. */
 HS_API uint32_t hs_req_minor(const hs_req *req);
 
-/* The first field of that name, without regard to case; *value is set. False where there is none. */
+/* The first field of that name, without regard to case; *value is set. False where there is
+ * none. */
 HS_API bool hs_req_header(const hs_req *req, hs_span name, hs_span *value);
 
-/* How many fields there are, and each of them (below the count), in the order in which they came. */
+/* How many fields there are, and each of them (below the count), in the order in which they
+ * came. */
 HS_API uint32_t hs_req_headers(const hs_req *req);
 HS_API void hs_req_header_at(const hs_req *req, uint32_t at, hs_span *name, hs_span *value);
 
@@ -54,8 +56,8 @@ HS_API hs_arena *hs_req_arena(hs_req *req);
 /* The shard that serves it. */
 HS_API hs_shard *hs_req_shard(const hs_req *req);
 
-/* The handler will answer after it has returned. Without this (or hs_req_body, hs_req_collect, or an
- * answer that was begun) a handler that returns without an answer is answered for with 500.
+/* The handler will answer after it has returned. Without this (or hs_req_body, hs_req_collect, or
+ * an answer that was begun) a handler that returns without an answer is answered for with 500.
  * Errors: -ENOMEM (the head could not be kept; answer now). */
 HS_API HS_NODISCARD hs_err hs_req_defer(hs_req *req);
 

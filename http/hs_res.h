@@ -2,8 +2,8 @@
  *
  * Owns: status, fields, and the body's way out. Framing (Content-Length, Transfer-Encoding,
  * Connection) and Date are the server's. Must not know: the version's wire format.
- * A response is complete after one of the whole-answer functions, or after hs_res_end; then `req` and
- * `res` are gone. Everything belongs to the owner shard. Tested by: tests/wire, tests/sim. */
+ * A response is complete after one of the whole-answer functions, or after hs_res_end; then `req`
+ * and `res` are gone. Everything belongs to the owner shard. Tested by: tests/wire, tests/sim. */
 #pragma once
 
 #include "hs_http.h"
@@ -15,8 +15,8 @@ typedef struct hs_res hs_res;
 
 #define HS_LENGTH_UNKNOWN UINT64_MAX
 
-/* Add a field before the answer begins. `name` is a token, `value` has no control bytes and no space
- * around it: so no field can be smuggled in. Errors: HS_E_USAGE (not so, or the name is the
+/* Add a field before the answer begins. `name` is a token, `value` has no control bytes and no
+ * space around it: so no field can be smuggled in. Errors: HS_E_USAGE (not so, or the name is the
  * server's, or the answer has begun), -ENOMEM. */
 HS_API HS_NODISCARD hs_err hs_res_header(hs_res *res, hs_span name, hs_span value);
 
@@ -30,7 +30,8 @@ HS_API void hs_res_json(hs_res *res, uint32_t status, hs_span body);
 
 /* Begin an answer whose body follows in pieces: of `length` bytes in all, or HS_LENGTH_UNKNOWN
  * (chunked in HTTP/1.1, to the connection's end in 1.0); defers.
- * Errors: HS_E_USAGE (begun already), -ENOMEM (the connection ends; the abort function is called). */
+ * Errors: HS_E_USAGE (begun already), -ENOMEM (the connection ends; the abort function is
+ * called). */
 HS_API HS_NODISCARD hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length);
 
 /* A piece of the body; copied. The answer to HEAD drops it. Errors: HS_E_USAGE (not begun, or more
@@ -40,16 +41,19 @@ HS_API HS_NODISCARD hs_err hs_res_write(hs_res *res, hs_span piece);
 /* The same without a copy: `piece` must stay valid and the same for ever (constant data). */
 HS_API HS_NODISCARD hs_err hs_res_write_static(hs_res *res, hs_span piece);
 
-/* Whether so much waits that the handler should write no more until the drain function is called. */
+/* Whether so much waits that the handler should write no more until the drain function is
+ * called. */
 HS_API bool hs_res_full(const hs_res *res);
 
 /* Call `fn(res, ctx)` whenever more can be written after hs_res_full was true. */
 HS_API void hs_res_on_drain(hs_res *res, void (*fn)(hs_res *res, void *ctx), void *ctx);
 
-/* Add a trailer field, sent after a chunked body and dropped otherwise. Errors: as hs_res_header. */
+/* Add a trailer field, sent after a chunked body and dropped otherwise. Errors: as
+ * hs_res_header. */
 HS_API HS_NODISCARD hs_err hs_res_trailer(hs_res *res, hs_span name, hs_span value);
 
-/* The body is over. Fewer bytes than the length told end the connection, so that the peer notices. */
+/* The body is over. Fewer bytes than the length told end the connection, so that the peer
+ * notices. */
 HS_API void hs_res_end(hs_res *res);
 
 HS_END_DECLS

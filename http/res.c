@@ -6,7 +6,8 @@ static bool bodiless(const h1_session *x, uint32_t status)
     return x->head.method == HS_METHOD_HEAD || status == 204 || status == 304;
 }
 
-/* Framing is the server's: two lengths, or a length that is not the body's, is how answers are split. */
+/* Framing is the server's: two lengths, or a length that is not the body's, is how answers are
+ * split. */
 static bool is_reserved(hs_span name)
 {
     static const char *const names[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date",

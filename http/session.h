@@ -1,7 +1,8 @@
 /* The inside of the HTTP/1.1 server: a connection's parked part and its session.
  *
- * A parked connection (h1_conn) lives beside its stream. From a request's first byte to its answer's
- * last it has a session: parser, request and response; then the session goes back to its pool.
+ * A parked connection (h1_conn) lives beside its stream. From a request's first byte to its
+ * answer's last it has a session: parser, request and response; then the session goes back to its
+ * pool.
  *
  *   conn.c      a connection: input loop, parking, the end
  *   timeout.c   its deadlines
@@ -181,7 +182,8 @@ void timeout_within(h1_conn *c, uint32_t ms);
 
 /* body.c */
 void body_start(h1_session *x);
-/* Read the body from `in`; returns how many bytes of it were taken: 0 where it may not go on now. */
+/* Read the body from `in`; returns how many bytes of it were taken: 0 where it may not go on
+ * now. */
 size_t body_input(h1_session *x, hs_span in);
 /* Tell the reader of the body that it is over, if it was not told. */
 void body_tell_end(h1_session *x);
@@ -192,8 +194,8 @@ bool body_discardable(const h1_session *x);
 
 /* write.c */
 const char *write_date(hs_http_server *server);
-/* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is a
- * Content-Type or empty. Decides whether the connection lives on. */
+/* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is
+ * a Content-Type or empty. Decides whether the connection lives on. */
 HS_NODISCARD hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type);
 /* Queue a whole answer that closes. */
 HS_NODISCARD hs_err write_error(h1_conn *c, uint32_t status);

@@ -23,7 +23,8 @@ static bool parse_v4(hs_addr *out, hs_span host, uint16_t port)
     out->len = sizeof out->sa.v4;
     if (host.len == 0)
         return true;
-    return copy_text(text, sizeof text, host) && inet_pton(AF_INET, text, &out->sa.v4.sin_addr) == 1;
+    return copy_text(text, sizeof text, host) &&
+           inet_pton(AF_INET, text, &out->sa.v4.sin_addr) == 1;
 }
 
 static bool parse_v6(hs_addr *out, hs_span host, uint16_t port)

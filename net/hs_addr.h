@@ -24,8 +24,8 @@ typedef struct hs_addr {
 /* "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535" and a NUL. */
 #define HS_ADDR_TEXT_BYTES 72
 
-/* Parse "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (a numeric zone) or ":80" (any IPv4 address). The
- * port is 0 to 65535 and must be there. Shard: any. Errors: HS_E_USAGE (not an address). */
+/* Parse "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (a numeric zone) or ":80" (any IPv4 address).
+ * The port is 0 to 65535 and must be there. Shard: any. Errors: HS_E_USAGE (not an address). */
 HS_API HS_NODISCARD hs_err hs_addr_parse(hs_addr *out, hs_span text);
 
 /* Write the address as hs_addr_parse takes it, with a NUL, to `out` (HS_ADDR_TEXT_BYTES). Returns

@@ -1,12 +1,13 @@
 /* Streams: ordered bytes both ways, whatever carries them.
  *
- * Owns: the interface between what carries bytes (TCP here, TLS on top of it in tls/) and what gives
- * them meaning (http/). Must not know: either. Tested by: tests/unit/net_tcp.c and all above it.
+ * Owns: the interface between what carries bytes (TCP here, TLS on top of it in tls/) and what
+ * gives them meaning (http/). Must not know: either. Tested by: tests/unit/net_tcp.c and all above
+ * it.
  *
  * A stream's life: it hears `data` until `end` (the peer sends no more); it may send until it said
  * hs_stream_close; `closed` comes last, exactly once, and then the stream's memory is gone.
- * Rules: a handler may call anything on its own stream, hs_stream_close and _abort included; neither
- * calls back from inside. Everything belongs to the owner shard. */
+ * Rules: a handler may call anything on its own stream, hs_stream_close and _abort included;
+ * neither calls back from inside. Everything belongs to the owner shard. */
 #pragma once
 
 #include "hs_chain.h"

@@ -1,7 +1,7 @@
 /* TCP: listeners, and the streams that come from them.
  *
- * Owns: a shard's listening sockets (one for each shard and address, SO_REUSEPORT), its connections'
- * slots, their send queues and closing order. Must not know: what the bytes mean.
+ * Owns: a shard's listening sockets (one for each shard and address, SO_REUSEPORT), its
+ * connections' slots, their send queues and closing order. Must not know: what the bytes mean.
  * Tested by: tests/unit/net_tcp.c on the sim backend. */
 #pragma once
 

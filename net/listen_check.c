@@ -1,7 +1,7 @@
 /* Can we listen there? See hs_listen_check.
  *
- * A socket without SO_REUSEPORT is bound and closed again: where another process listens already, this
- * fails, while a socket with it would quietly take half of the other's connections. */
+ * A socket without SO_REUSEPORT is bound and closed again: where another process listens already,
+ * this fails, while a socket with it would quietly take half of the other's connections. */
 #include "hs_tcp.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* Listeners: see hs_tcp.h.
  *
  * When accepting fails for want of files or memory, the connection stays in the system's queue and
- * we try again a little later: giving up would end the service, and trying at once would burn a core. */
+ * we try again a little later: giving up would end the service, and trying at once would burn a
+ * core. */
 #include "tcp.h"
 
 #define ACCEPT_AGAIN_MS 100

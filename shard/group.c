@@ -100,7 +100,8 @@ static void pin(const member *m, hs_log *log)
                      hs_err_name(hs_err_errno(rc)));
 }
 
-/* Made on the thread itself: the ring has one issuer, and memory is local to where it is touched. */
+/* Made on the thread itself: the ring has one issuer, and memory is local to where it is
+ * touched. */
 static hs_err member_make(member *m, hs_log *log)
 {
     hs_group *g = m->group;
@@ -303,7 +304,9 @@ void hs_group_block_signals(void)
     sigset_t set;
     stop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    int rc = sigaction(SIGPIPE, &ignore, NULL);
+    HS_ASSERT(rc == 0);
 }
 
 static bool group_ended(hs_group *g)

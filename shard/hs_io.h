@@ -110,9 +110,9 @@ static inline void hs_op_begin(hs_io *io, hs_op *op, hs_op_kind kind, int fd, hs
     io->ops_active++;
 }
 
-/* What the loop does just before it calls `done` with an event without `more`. Not earlier: while the
- * event waits behind others of its turn, their callbacks must see the op as active, or they would
- * free what it is in. */
+/* What the loop does just before it calls `done` with an event without `more`. Not earlier: while
+ * the event waits behind others of its turn, their callbacks must see the op as active, or they
+ * would free what it is in. */
 static inline void hs_op_end(hs_io *io, hs_op *op)
 {
     HS_ASSERT(op->kind != HS_OP_NONE);
@@ -121,8 +121,9 @@ static inline void hs_op_end(hs_io *io, hs_op *op)
     io->ops_active--;
 }
 
-/* Start accepting on listening socket `fd`, multishot: each `res` is a new close-on-exec socket that
- * the callback owns and uses through this seam alone. Ends (no `more`) on an error, such as -EMFILE. */
+/* Start accepting on listening socket `fd`, multishot: each `res` is a new close-on-exec socket
+ * that the callback owns and uses through this seam alone. Ends (no `more`) on an error, such as
+ * -EMFILE. */
 static inline void hs_io_accept(hs_io *io, hs_op *op, int fd, hs_op_done *done)
 {
     hs_op_begin(io, op, HS_OP_ACCEPT, fd, done);

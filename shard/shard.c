@@ -1,6 +1,7 @@
 /* Making and ending a shard, and what others may ask of it.
  *
- * Owns: the shard's memory. Must not know: threads, backends. Tested by: tests/unit/shard_loop.c. */
+ * Owns: the shard's memory. Must not know: threads, backends. Tested by:
+ * tests/unit/shard_loop.c. */
 #include "inside.h"
 
 static bool trim_own(hs_trim *trim)

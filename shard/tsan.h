@@ -1,8 +1,8 @@
 /* What ThreadSanitizer has to be told, because it cannot see it.
  *
- * Owns: the annotations. The kernel's side of a ring is unseen by it, so a wake-up through the kernel
- * is told as a hand-over from the waker to the woken; and it does not model fences, so under it a
- * locked instruction stands in for one, without linking the two threads. */
+ * Owns: the annotations. The kernel's side of a ring is unseen by it, so a wake-up through the
+ * kernel is told as a hand-over from the waker to the woken; and it does not model fences, so under
+ * it a locked instruction stands in for one, without linking the two threads. */
 #pragma once
 
 #include <stdatomic.h>

@@ -1,7 +1,8 @@
 /* The io_uring backend's state, for the files that make it up.
  *
  * Owns: one ring, its buffer ring and the lists of ops that wait. uring.c is what runs for each op,
- * uring_setup.c makes rings and looks at what the kernel can do. Must not know: the loop, protocols.
+ * uring_setup.c makes rings and looks at what the kernel can do. Must not know: the loop,
+ * protocols.
  * Tested by: tests/unit/shard_io_uring.c and everything that runs on it. */
 #pragma once
 

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /* SINGLE_ISSUER and DEFER_TASKRUN: completions are worked on only when this thread waits, in one
- * piece, with no interrupts in between. SUBMIT_ALL: one bad entry does not hold up the rest. CQSIZE:
- * multishot ops complete more often than they are submitted. CLAMP: take less where less is allowed. */
+ * piece, with no interrupts in between. SUBMIT_ALL: one bad entry does not hold up the rest.
+ * CQSIZE: multishot ops complete more often than they are submitted. CLAMP: take less where less is
+ * allowed. */
 #define RING_FLAGS                                                                                 \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |           \
      IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP)
@@ -109,8 +110,8 @@ static bool try_msg_ring(struct io_uring *from)
     return arrived;
 }
 
-/* Buffer rings came with 5.19, multishot receive with 6.0: what a ring of these flags (6.1) has. Only
- * the trial tells whether a filter leaves io_uring_register to us. */
+/* Buffer rings came with 5.19, multishot receive with 6.0: what a ring of these flags (6.1) has.
+ * Only the trial tells whether a filter leaves io_uring_register to us. */
 static int try_buf_ring(struct io_uring *ring)
 {
     int rc = 0;

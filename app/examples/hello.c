@@ -1,3 +1,4 @@
+/* A server in ten lines. Built and run by tests/package against the installed library. */
 #include <httpshard/hs_app.h>
 
 static void hello(hs_req *req, hs_res *res, void *ctx)

@@ -1,12 +1,19 @@
-"""Each prototype in a public header has a comment right above it; each file opens with one."""
+"""Each prototype in a public header has a comment right above it, and each file opens with one.
+
+Prototypes that follow each other without a blank line share the comment above the first.
+"""
 import source
 
 
 def check(tree):
     found = []
     for path in tree.public_headers():
+        commented, end = False, 0
         for chunk in source.chunks(tree.read(path)):
-            if chunk.function and not chunk.commented:
+            shares = commented and chunk.line == end
+            commented = chunk.function is not None and (chunk.commented or shares)
+            end = chunk.line + chunk.lines
+            if chunk.function and not commented:
                 found.append(source.Finding(
                     path, chunk.line, f"{chunk.function}() has no comment right above it: say what "
                     "it does, units, who owns what, which shard may call it, each error"))
@@ -20,13 +27,15 @@ def check(tree):
 BAD = [
     {"core/hs_a.h": "/* A. */\n#pragma once\n\nHS_API void hs_a(void);\n"},
     {"core/hs_a.h": "/* A. */\n/* Far away. */\n\nHS_API void hs_a(void);\n"},
-    {"core/hs_a.h": "/* A. */\n/* Does. */\nvoid hs_a(void);\nvoid hs_b(int (*f)(void));\n"},
+    {"core/hs_a.h": "/* A. */\n/* Does. */\nvoid hs_a(void);\n\nvoid hs_b(int (*f)(void));\n"},
+    {"core/hs_a.h": "/* A. */\n/* Is. */\ntypedef int hs_i;\nvoid hs_a(void);\n"},
     {"core/hs_a.h": "/* A. */\n\nstatic inline int hs_a(void)\n{\n    return 1;\n}\n"},
     {"core/hs_a.h": "/* A. */\nHS_BEGIN_DECLS\nhs_a *hs_b(hs_a *a)\n    __attribute__((cold));\n"},
     {"core/a.c": "#include <errno.h>\n"},
 ]
 GOOD = [
-    {"core/hs_a.h": "/* A. */\n/* Does. */\nHS_API void hs_a(void);\n\n/* Adds\n * one. */\n"
+    {"core/hs_a.h": "/* A. */\n/* Does. */\nHS_API void hs_a(void);\nHS_API void hs_c(int a,\n"
+                    "                 int b);\nvoid hs_d(void);\n\n/* Adds\n * one. */\n"
                     "static inline int hs_b(int b)\n{\n    return f(b);\n}\n"
                     "typedef void hs_done(int);\nstruct a {\n    void (*f)(void);\n};\n"
                     "HS_STATIC_ASSERT(1 < 2, \"order\");\n#define HS_X(a) f(a)\n"
