@@ -144,8 +144,9 @@ static inline h1_session *session_of_res(const hs_res *res)
 }
 
 /* How much a request's arena may hold. A chunked body is collected in memory that doubles as it
- * grows, and an arena gives nothing back before its end: the pieces before the last are smaller than
- * twice that one in sum. The head, and what a handler needs besides, have as much as a head may. */
+ * grows, and an arena gives nothing back before its end: the pieces before the last are smaller
+ * than twice that one in sum. The head, and what a handler needs besides, have as much as a head
+ * may. */
 static inline size_t session_arena_bytes(uint64_t body_bytes_max)
 {
     return 3 * (size_t)HS_MIN(body_bytes_max, (uint64_t)SIZE_MAX / 4) + 2 * H1_HEAD_BYTES_MAX;

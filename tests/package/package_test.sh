@@ -62,7 +62,8 @@ fi
 if nm -D --defined-only "$libdir/libhttpshard.so" | awk '{ print $NF }' | grep -v '^hs_'; then
     fail "libhttpshard.so exports what does not begin with hs_"
 fi
-readelf -d "$libdir/libhttpshard.so" | grep -q 'SONAME.*libhttpshard\.so\.[0-9]*\.[0-9]*]' ||
+dynamic=$(readelf -d "$libdir/libhttpshard.so")
+[[ $dynamic =~ SONAME.*libhttpshard\.so\.[0-9]+\.[0-9]+\] ]] ||
     fail "libhttpshard.so has no SONAME by version"
 "$prefix/bin/httpshard" --version >"$work/out" 2>&1 || fail "httpshard --version"
 
@@ -73,8 +74,11 @@ for kind in httpshard httpshard-static; do
         $(pkg-config --cflags --libs "$kind") >"$work/out" 2>&1 || fail "pkg-config $kind"
     try_program "pkg-config $kind" "$work/$kind"
 done
-ldd "$work/httpshard" | grep -q libhttpshard || fail "the shared program is not shared"
-if ldd "$work/httpshard-static" | grep libhttpshard; then fail "the static program is shared"; fi
+# To a variable first: `grep -q` would end the pipe under the writer.
+libraries=$(ldd "$work/httpshard")
+[[ $libraries == *libhttpshard* ]] || fail "the shared program is not shared"
+libraries=$(ldd "$work/httpshard-static")
+[[ $libraries != *libhttpshard* ]] || fail "the static program is shared"
 
 # find_package
 mkdir "$work/cmake"
