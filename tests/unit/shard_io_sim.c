@@ -257,8 +257,9 @@ Test(shard_io_sim, a_send_waits_for_room)
     static char big[1 << 20];
     probe send = {0};
     uint64_t sent = 0;
+    struct iovec iov; /* the last send has it until it is done, long after the loop */
     for (int i = 0; i < 3; i++) {
-        struct iovec iov = {big, sizeof(big)};
+        iov = (struct iovec){big, sizeof(big)};
         send.told = 0;
         hs_io_send(p.b.io, &send.send, p.fd, &iov, 1, probe_done);
         run_for(&p.b, HS_MSEC_NS);
