@@ -100,6 +100,12 @@ hs_err hs_chain_append(hs_chain *c, hs_pool *pool, hs_span data)
 {
     HS_ASSERT(data.ptr || data.len == 0);
     size_t room = c->tail ? chunk_room(c->tail) : 0;
+    if (HS_LIKELY(data.len <= room && data.len > 0)) { /* one copy, and nothing to link */
+        memcpy(chunk_end(c->tail), data.ptr, data.len);
+        c->tail->len += data.len;
+        c->len += data.len;
+        return HS_OK;
+    }
     hs_chain more;
     hs_chain_init(&more);
     for (; room < data.len; room += HS_CHUNK_ROOM) {

@@ -91,6 +91,12 @@ bool hs_span_u64(hs_span s, uint64_t max, uint64_t *out)
 size_t hs_fmt_u64(char *out, uint64_t value)
 {
     HS_ASSERT(out);
+    if (value < 100) { /* most lengths and counts are short */
+        if (value >= 10)
+            *out++ = (char)('0' + value / 10);
+        *out = (char)('0' + value % 10);
+        return 1 + (value >= 10);
+    }
     char digits[20];
     size_t at = sizeof(digits);
     do {

@@ -112,21 +112,24 @@ static inline bool lines_is_space(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-/* Whether `host` to `end` is a plain name or IPv4 address, with or without a port of at most four
- * digits: what nearly every Host is. Anything else needs h1_authority_valid. */
+/* Whether `host` to `end` is a plain name or IPv4 address, with or without a port: what nearly every
+ * Host is. Anything else needs h1_authority_valid. */
 static inline bool lines_plain_host(const uint8_t *host, const uint8_t *end, const uint8_t *base,
                                     const uint8_t *input_end)
 {
     const uint8_t *p = scan_host(host, input_end, base);
     if (p == host || p >= end)
         return p == end && p > host;
-    if (*p != ':' || end - p > 5)
+    if (*p != ':' || end - p > 6)
         return false;
+    uint32_t port = 0;
     while (++p < end) {
-        if (*p < '0' || *p > '9')
+        uint32_t digit = (uint32_t)*p - '0';
+        if (digit > 9)
             return false;
+        port = port * 10 + digit;
     }
-    return true;
+    return port <= UINT16_MAX;
 }
 
 /* One field line at `p`. H1_DONE: it is head's last field now, and *past is behind its CRLF. */
