@@ -100,8 +100,8 @@ static void pin(const member *m, hs_log *log)
                      hs_err_name(hs_err_errno(rc)));
 }
 
-/* Made on the thread itself: the ring has one issuer, and memory is local to where it is
- * touched. */
+/* Made on the thread itself: the ring has one issuer, and memory is local to where it is touched.
+ */
 static hs_err member_make(member *m, hs_log *log)
 {
     hs_group *g = m->group;

@@ -1,6 +1,7 @@
 /* The fields of a shard, for the files of this folder that make it up.
  *
- * Owns: the struct. loop.c turns it, mail.c carries calls, shard.c makes and ends it. */
+ * Owns: the struct. loop.c turns it, mail.c carries calls, stop.c ends it with the others, shard.c
+ * makes it. */
 #pragma once
 
 #include <errno.h>
@@ -38,6 +39,8 @@ struct hs_shard {
     HS_ATOMIC_U32 stop_asked;
 };
 
+/* stop.c: call the stop function if a stop was asked for, and see whether the end has come. */
+void stop_look(hs_shard *s);
 /* mail.c: handle what other shards sent, a bounded number of messages. */
 void mail_drain(hs_shard *s);
 /* Whether a message waits. */

@@ -6,23 +6,11 @@
 #include "inside.h"
 #include "tsan.h"
 
-static __thread hs_shard *self_shard __attribute__((tls_model("initial-exec")));
-
-hs_shard *hs_shard_self(void)
-{
-    return self_shard;
-}
-
-void shard_enter(hs_shard *shard)
-{
-    self_shard = shard;
-}
-
 /* ---- tasks ---- */
 
 void hs_task_post(hs_shard *s, hs_task *task, hs_task_fn *fn)
 {
-    HS_ASSERT(s == self_shard);
+    HS_ASSERT(s == hs_shard_self());
     HS_ASSERT(fn != NULL);
     HS_ASSERT(task->fn == NULL);
     task->fn = fn;
@@ -53,7 +41,7 @@ static void run_tasks(hs_shard *s)
 
 hs_err hs_timer_set(hs_shard *s, hs_timer *timer, uint64_t deadline_ns, hs_timer_fn *fn)
 {
-    HS_ASSERT(s == self_shard);
+    HS_ASSERT(s == hs_shard_self());
     HS_ASSERT(fn != NULL);
     timer->fn = fn;
     if (!hs_heap_has(&timer->node))
@@ -70,7 +58,7 @@ hs_err hs_timer_after(hs_shard *s, hs_timer *timer, uint64_t after_ms, hs_timer_
 
 void hs_timer_cancel(hs_shard *s, hs_timer *timer)
 {
-    HS_ASSERT(s == self_shard);
+    HS_ASSERT(s == hs_shard_self());
     hs_heap_cancel(&s->timers, &timer->node);
 }
 
@@ -85,63 +73,13 @@ static void run_timers(hs_shard *s)
     }
 }
 
-/* ---- stopping ---- */
-
-/* A stopping shard that holds nothing is idle; when all are, they end together, so that until then
- * each can still answer another's call. The count never falls again once it is complete. */
-static void update_idle(hs_shard *s)
-{
-    bool idle = s->stopping && s->holds == 0 && !s->tasks;
-    if (HS_LIKELY(idle == s->idle))
-        return;
-    shard_mail *mail = s->mail;
-    if (!idle) {
-        uint32_t seen = atomic_load(&mail->idle);
-        do {
-            if (seen == mail->shards)
-                return;
-        } while (!atomic_compare_exchange_weak(&mail->idle, &seen, seen - 1));
-        s->idle = false;
-        return;
-    }
-    s->idle = true;
-    if (atomic_fetch_add(&mail->idle, 1) + 1 < mail->shards)
-        return;
-    for (uint32_t i = 0; i < mail->shards; i++)
-        if (mail->peers[i] != s)
-            hs_io_wake_any(mail->peers[i]->io);
-}
-
-bool shard_finished(hs_shard *s)
-{
-    return atomic_load_explicit(&s->mail->idle, memory_order_acquire) == s->mail->shards;
-}
-
-void shard_stop(hs_shard *s)
-{
-    atomic_store_explicit(&s->stop_asked, 1, memory_order_release);
-    hs_io_wake_any(s->io);
-}
-
-static void look_at_stop(hs_shard *s)
-{
-    if (HS_UNLIKELY(atomic_load_explicit(&s->stop_asked, memory_order_acquire) && !s->stopping)) {
-        s->stopping = true;
-        if (s->stop)
-            s->stop(s, s->ctx);
-    }
-    if (HS_UNLIKELY(s->stopping))
-        update_idle(s);
-}
-
 /* ---- memory that returns ---- */
 
 static void trim_tick(hs_timer *timer)
 {
     hs_shard *s = HS_CONTAINER_OF(timer, hs_shard, trim_timer);
     bool more = s->io->ops->trim(s->io);
-    hs_list_each_safe(node, &s->trims)
-    {
+    hs_list_each_safe (node, &s->trims) {
         hs_trim *trim = HS_CONTAINER_OF(node, hs_trim, link);
         more |= trim->fn(trim);
     }
@@ -179,7 +117,7 @@ void shard_turn(hs_shard *s, bool may_wait)
     run_tasks(s);
     run_timers(s);
     mail_drain(s);
-    look_at_stop(s);
+    stop_look(s);
 
     uint64_t deadline = wait_until(s, may_wait);
     uint32_t n = s->io->ops->turn(s->io, deadline, s->events, HS_TURN_EVENTS_MAX);

@@ -3,8 +3,7 @@
  * Owns: the queues between shards and what is in them: pointers to hs_call, the lowest bit telling
  * an answer from a call. A queue has room for the calls of its sender and for the answers to the
  * calls of its receiver, and both are counted, so pushing an answer cannot fail. Must not know:
- * backends.
- * Tested by: tests/unit/shard_loop.c and tests/plain/shards.c under TSan. */
+ * backends. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c under TSan. */
 #include "inside.h"
 #include "tsan.h"
 

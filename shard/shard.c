@@ -1,8 +1,20 @@
 /* Making and ending a shard, and what others may ask of it.
  *
- * Owns: the shard's memory. Must not know: threads, backends. Tested by:
- * tests/unit/shard_loop.c. */
+ * Owns: the shard's memory. Must not know: threads, backends. Tested by: tests/unit/shard_loop.c.
+ */
 #include "inside.h"
+
+static __thread hs_shard *self_shard __attribute__((tls_model("initial-exec")));
+
+hs_shard *hs_shard_self(void)
+{
+    return self_shard;
+}
+
+void shard_enter(hs_shard *shard)
+{
+    self_shard = shard;
+}
 
 static bool trim_own(hs_trim *trim)
 {

@@ -35,8 +35,8 @@ int sock_listen(const struct sockaddr *addr, socklen_t addr_len, int backlog, bo
     HS_ASSERT(backlog > 0);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return -EAFNOSUPPORT;
-    /* Not SOCK_NONBLOCK: a ring takes that as "do not wait" and would end each accept with
-     * EAGAIN. */
+    /* Not SOCK_NONBLOCK: a ring takes that as "do not wait" and would end each accept with EAGAIN.
+     */
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0)
         return -errno;

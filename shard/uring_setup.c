@@ -62,15 +62,17 @@ static void explain(int rc, char *why, size_t why_bytes)
                  "io_uring_register",
                  name);
     else if (rc == -ENOSYS || rc == -EINVAL)
-        snprintf(why, why_bytes,
-                 "io_uring_setup: %s: this kernel has no io_uring as of Linux 6.1 (or a filter hides "
-                 "it); use a newer kernel",
-                 name);
+        snprintf(
+            why, why_bytes,
+            "io_uring_setup: %s: this kernel has no io_uring as of Linux 6.1 (or a filter hides "
+            "it); use a newer kernel",
+            name);
     else if (rc == -ENOMEM)
-        snprintf(why, why_bytes,
-                 "io_uring_setup: %s: raise the limit of locked memory (ulimit -l, or LimitMEMLOCK= "
-                 "of the service)",
-                 name);
+        snprintf(
+            why, why_bytes,
+            "io_uring_setup: %s: raise the limit of locked memory (ulimit -l, or LimitMEMLOCK= "
+            "of the service)",
+            name);
     else if (rc == -EMFILE || rc == -ENFILE)
         snprintf(why, why_bytes, "io_uring_setup: %s: raise the limit of open files (ulimit -n)",
                  name);
@@ -135,8 +137,9 @@ hs_err uring_probe(uring_caps *caps, char *why, size_t why_bytes)
         caps->ring_fd = !switched_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
         caps->msg_ring = !switched_off("msg_ring") && try_msg_ring(&ring);
     } else {
-        snprintf(why, why_bytes, "io_uring_register: no buffer ring: %s; Linux 6.1 or newer, and a "
-                                 "filter that allows io_uring_register, are needed",
+        snprintf(why, why_bytes,
+                 "io_uring_register: no buffer ring: %s; Linux 6.1 or newer, and a "
+                 "filter that allows io_uring_register, are needed",
                  hs_err_name(hs_err_of(rc)));
     }
     io_uring_queue_exit(&ring);
