@@ -81,8 +81,7 @@ const char *hs_addr_format(const hs_addr *addr, char *out)
 
 uint16_t hs_addr_port(const hs_addr *addr)
 {
-    return ntohs(addr->sa.any.sa_family == AF_INET6 ? addr->sa.v6.sin6_port
-                                                    : addr->sa.v4.sin_port);
+    return ntohs(addr->sa.any.sa_family == AF_INET6 ? addr->sa.v6.sin6_port : addr->sa.v4.sin_port);
 }
 
 void hs_addr_set_port(hs_addr *addr, uint16_t port)

@@ -2,8 +2,8 @@
  *
  * Owns: the states of tcp.h. One send is under way at a time; what waits behind it is gathered into
  * the next. Closing is shutdown, then cancel, then the last completions, then close(2): a socket
- * that is closed under an armed receive sends no FIN. Must not know: what the bytes mean.
- * Tested by: tests/unit/net_tcp.c and the simulation. */
+ * that is closed under an armed receive sends no FIN. Must not know: what the bytes mean. Tested
+ * by: tests/unit/net_tcp.c and the simulation. */
 #include "tcp.h"
 
 static void on_recv(hs_op *op, const hs_io_event *ev);
