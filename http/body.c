@@ -25,20 +25,11 @@ void body_wanted(h1_session *x)
         return;
     x->req.continue_due = false;
     hs_chain *out = hs_stream_out(x->conn->stream);
-    if (out && hs_ok(hs_chain_append(out, conn_chunks(x->conn),
-                                     HS_SPAN("HTTP/1.1 100 Continue\r\n\r\n"))))
+    if (out &&
+        hs_ok(hs_chain_append(out, conn_chunks(x->conn), HS_SPAN("HTTP/1.1 100 Continue\r\n\r\n"))))
         conn_flush(x->conn);
     else
         conn_abort(x->conn);
-}
-
-bool body_discardable(const h1_session *x)
-{
-    const hs_req *req = &x->req;
-    /* A client that waits for 100 (Continue) may or may not send its body now. */
-    if (req->continue_due)
-        return false;
-    return req->chunked || req->body_left + req->body_seen <= req->body_max;
 }
 
 /* Make room for `more` bytes of a collected body. */

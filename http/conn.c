@@ -14,8 +14,7 @@ static void conn_take_session(h1_conn *c)
         return;
     memset(x, 0, offsetof(h1_session, head));
     x->conn = c;
-    hs_arena_init(&x->arena, conn_chunks(c),
-                  session_arena_bytes(server->options.body_bytes_max));
+    hs_arena_init(&x->arena, conn_chunks(c), session_arena_bytes(server->options.body_bytes_max));
     h1_head_init(&x->head);
     c->session = x;
 }
@@ -58,63 +57,6 @@ static void conn_give_session(h1_conn *c)
     hs_pool_give(&c->server->sessions, x);
 }
 
-/* ---- ends ---- */
-
-/* A request that will not be answered any more: tell its handler, once. */
-static void request_abandon(h1_session *x)
-{
-    if (x->res.state == RES_DONE)
-        return;
-    hs_http_server *server = x->conn->server;
-    x->res.state = RES_DONE;
-    HS_ASSERT(server->active > 0);
-    server->active--;
-    hs_count(hs_shard_counters(server->shard), server->count_aborted, 1);
-    if (x->req.abort_fn)
-        x->req.abort_fn(&x->req, x->req.abort_ctx);
-}
-
-static void conn_over(h1_conn *c)
-{
-    bool busy = c->phase == CONN_BUSY;
-    timeout_phase(c, CONN_OVER);
-    if (busy)
-        request_abandon(c->session);
-}
-
-void conn_abort(h1_conn *c)
-{
-    conn_over(c);
-    hs_stream_abort(c->stream);
-}
-
-static void conn_close(h1_conn *c)
-{
-    conn_over(c);
-    timeout_within(c, c->server->options.send_ms_max);
-    hs_stream_close(c->stream);
-}
-
-void conn_fail(h1_conn *c, uint32_t status, const char *why)
-{
-    hs_http_server *server = c->server;
-    if (c->phase == CONN_OVER)
-        return;
-    hs_count(hs_shard_counters(server->shard), server->count_bad, 1);
-    hs_log_write(hs_shard_log(server->shard), HS_LOG_DEBUG, "http: %u: %s", status, why);
-    res_state state = c->phase == CONN_BUSY ? (res_state)c->session->res.state : RES_OPEN;
-    if (state == RES_BEGUN || (state == RES_OPEN && !hs_ok(write_error(c, status))))
-        conn_abort(c);
-    else
-        conn_close(c);
-}
-
-void conn_flush(h1_conn *c)
-{
-    if (!c->in_input)
-        hs_stream_flush(c->stream);
-}
-
 /* ---- requests ---- */
 
 hs_err conn_keep_head(h1_session *x)
@@ -151,11 +93,10 @@ static void run_handler(h1_session *x)
     if (HS_LIKELY(x->res.state == RES_DONE) || c->phase == CONN_OVER)
         return;
     if (x->res.state == RES_OPEN && !x->req.deferred) {
-        hs_span path = hs_req_path(&x->req);
         hs_log_write(hs_shard_log(server->shard), HS_LOG_ERROR,
                      "the handler of %.*s returned without an answer and without hs_req_defer",
-                     (int)HS_MIN(path.len, 200), (const char *)path.ptr);
-        hs_res_text(&x->res, 500, HS_SPAN("500 Internal Server Error\n"));
+                     HS_MIN(x->head.path_len, 200), (const char *)x->req.base + x->head.path_at);
+        conn_fail(c, 500, "no answer");
         return;
     }
     /* It goes on later: the head must outlive this input. */
@@ -274,8 +215,8 @@ static size_t input_run(h1_conn *c, hs_span in)
     size_t done = 0;
     while (done < in.len && c->phase != CONN_OVER && !c->stalled) {
         hs_span rest = hs_span_from(in, done);
-        size_t n = c->phase == CONN_BUSY ? body_input(c->session, rest)
-                                         : head_input(c->session, rest);
+        size_t n =
+            c->phase == CONN_BUSY ? body_input(c->session, rest) : head_input(c->session, rest);
         done += n;
         settle(c);
         if (n == 0)

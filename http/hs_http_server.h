@@ -22,11 +22,11 @@ typedef struct hs_http_options {
     uint32_t target_bytes_max; /* 8192: past it 414 */
     uint32_t fields_max;       /* 100: past it 431 */
     uint64_t body_bytes_max;   /* 1 MiB: of a body that is collected or discarded; past it 413 */
-    uint32_t head_ms_max;      /* 10,000: from a head's first byte to its last; then 408 */
-    uint32_t idle_ms_max;      /* 60,000: between requests; then the connection is closed */
-    uint32_t body_rate_min;    /* 240 bytes a second, over windows of body_ms_window; then 408 */
-    uint32_t body_ms_window;   /* 10,000 */
-    uint32_t send_ms_max;      /* 30,000 without any progress of an answer; then it is cut off */
+    uint32_t head_ms_max;    /* 10,000: from a request's first byte to its head's last; then 408 */
+    uint32_t idle_ms_max;    /* 60,000: between requests; then the connection is closed */
+    uint32_t body_rate_min;  /* 240 bytes a second, over windows of body_ms_window; then 408 */
+    uint32_t body_ms_window; /* 10,000 */
+    uint32_t send_ms_max;    /* 30,000 without any progress of an answer; then it is cut off */
 } hs_http_options;
 
 /* Set every option to its default. */

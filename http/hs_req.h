@@ -14,19 +14,26 @@ HS_BEGIN_DECLS
 
 typedef struct hs_req hs_req;
 
-/* The method, and its name as sent. */
+/* The method; HS_METHOD_OTHER for one that RFC 9110 does not know. */
 HS_API hs_method hs_req_method(const hs_req *req);
+
+/* The method's name as sent. */
 HS_API hs_span hs_req_method_name(const hs_req *req);
 
-/* The target as sent; its path (with percent signs as sent) and its query without the '?', empty
- * where there is none. The path of the target "*" is "*". */
+/* The target as sent (RFC 9112 section 3.2). */
 HS_API hs_span hs_req_target(const hs_req *req);
+
+/* The target's path, with percent signs as sent; "*" of the target "*". */
 HS_API hs_span hs_req_path(const hs_req *req);
+
+/* The target's query without the '?'; empty where there is none. */
 HS_API hs_span hs_req_query(const hs_req *req);
 
-/* What of the path is left for the handler: all of it, until whoever routes the request says that
- * it begins at byte `from` (at most the path's length). */
+/* What of the path is left for the handler: all of it, until hs_req_set_tail. */
 HS_API hs_span hs_req_tail(const hs_req *req);
+
+/* Say that the handler's part of the path begins at byte `from` (at most the path's length): for
+ * whoever routes the request. */
 HS_API void hs_req_set_tail(hs_req *req, size_t from);
 
 /* The host and port that the request is for: of an absolute target, else of Host. May be empty. */
@@ -35,13 +42,14 @@ HS_API hs_span hs_req_authority(const hs_req *req);
 /* The minor version: 0 or 1 of HTTP/1. */
 HS_API uint32_t hs_req_minor(const hs_req *req);
 
-/* The first field of that name, without regard to case; *value is set. False where there is
- * none. */
+/* The first field of that name, without regard to case; *value is set. False where there is none.
+ */
 HS_API bool hs_req_header(const hs_req *req, hs_span name, hs_span *value);
 
-/* How many fields there are, and each of them (below the count), in the order in which they
- * came. */
+/* How many fields there are. */
 HS_API uint32_t hs_req_headers(const hs_req *req);
+
+/* Field `at` (below hs_req_headers), in the order in which they came. */
 HS_API void hs_req_header_at(const hs_req *req, uint32_t at, hs_span *name, hs_span *value);
 
 /* The length that the head tells; false where the body is chunked. 0 where there is no body. */
@@ -76,6 +84,8 @@ HS_API HS_NODISCARD hs_err hs_req_body(hs_req *req, hs_req_body_fn *fn, void *ct
 /* Hear no more of the body until hs_req_body_resume: the peer is slowed down. Pieces that are here
  * already may still be heard. */
 HS_API void hs_req_body_pause(hs_req *req);
+
+/* Hear the body again, from the next turn on. */
 HS_API void hs_req_body_resume(hs_req *req);
 
 /* Hear the whole body at once, in the request's memory; defers. A body above `bytes_max` (0: the

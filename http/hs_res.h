@@ -24,14 +24,16 @@ HS_API HS_NODISCARD hs_err hs_res_header(hs_res *res, hs_span name, hs_span valu
  * fails: without memory the connection ends. */
 HS_API void hs_res_send(hs_res *res, uint32_t status, hs_span body);
 
-/* The same with a Content-Type: "text/plain", "application/json". */
+/* The same with `Content-Type: text/plain`. */
 HS_API void hs_res_text(hs_res *res, uint32_t status, hs_span body);
+
+/* The same with `Content-Type: application/json`; `body` is JSON already. */
 HS_API void hs_res_json(hs_res *res, uint32_t status, hs_span body);
 
 /* Begin an answer whose body follows in pieces: of `length` bytes in all, or HS_LENGTH_UNKNOWN
  * (chunked in HTTP/1.1, to the connection's end in 1.0); defers.
- * Errors: HS_E_USAGE (begun already), -ENOMEM (the connection ends; the abort function is
- * called). */
+ * Errors: HS_E_USAGE (begun already), -ENOMEM (the connection ends; the abort function is called).
+ */
 HS_API HS_NODISCARD hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length);
 
 /* A piece of the body; copied. The answer to HEAD drops it. Errors: HS_E_USAGE (not begun, or more
@@ -41,19 +43,19 @@ HS_API HS_NODISCARD hs_err hs_res_write(hs_res *res, hs_span piece);
 /* The same without a copy: `piece` must stay valid and the same for ever (constant data). */
 HS_API HS_NODISCARD hs_err hs_res_write_static(hs_res *res, hs_span piece);
 
-/* Whether so much waits that the handler should write no more until the drain function is
- * called. */
+/* Whether so much waits that the handler should write no more until the drain function is called.
+ */
 HS_API bool hs_res_full(const hs_res *res);
 
 /* Call `fn(res, ctx)` whenever more can be written after hs_res_full was true. */
 HS_API void hs_res_on_drain(hs_res *res, void (*fn)(hs_res *res, void *ctx), void *ctx);
 
-/* Add a trailer field, sent after a chunked body and dropped otherwise. Errors: as
- * hs_res_header. */
+/* Add a trailer field, sent after a chunked body and dropped otherwise. Errors: as hs_res_header.
+ */
 HS_API HS_NODISCARD hs_err hs_res_trailer(hs_res *res, hs_span name, hs_span value);
 
-/* The body is over. Fewer bytes than the length told end the connection, so that the peer
- * notices. */
+/* The body is over. Fewer bytes than the length told end the connection, so that the peer notices.
+ */
 HS_API void hs_res_end(hs_res *res);
 
 HS_END_DECLS

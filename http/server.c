@@ -74,6 +74,7 @@ hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
                                  .fields_max = options->fields_max};
     server->handler = handler;
     server->ctx = ctx;
+    server->on_timer = timeout_look;
     hs_list_init(&server->conns_all);
     hs_err err = register_counters(server);
     if (hs_ok(err))
@@ -103,14 +104,14 @@ void hs_http_server_destroy(hs_http_server *server)
 void hs_http_server_drain(hs_http_server *server)
 {
     server->draining = true;
-    hs_list_each(node, &server->conns_all)
+    hs_list_each (node, &server->conns_all)
         conn_drain(HS_CONTAINER_OF(node, h1_conn, link));
 }
 
 void hs_http_server_abort(hs_http_server *server)
 {
     server->draining = true;
-    hs_list_each(node, &server->conns_all)
+    hs_list_each (node, &server->conns_all)
         conn_abort(HS_CONTAINER_OF(node, h1_conn, link));
 }
 

@@ -4,8 +4,10 @@
  * answer's last it has a session: parser, request and response; then the session goes back to its
  * pool.
  *
- *   conn.c      a connection: input loop, parking, the end
- *   timeout.c   its deadlines
+ *   conn.c      a connection: input loop and parking
+ *   ending.c    its ends, good and bad
+ *   deadline.c  its timer
+ *   timeout.c   what the timer finds
  *   body.c      the request's body: framing, reading, discarding
  *   req.c       what a handler asks of a request
  *   res.c       what a handler says in a response
@@ -34,7 +36,7 @@ typedef struct h1_conn {
     hs_http_server *server;
     hs_stream *stream;
     h1_session *session; /* NULL while parked */
-    hs_list link; /* in server->conns_all */
+    hs_list link;        /* in server->conns_all */
     hs_timer timer;
     uint64_t since_ns; /* of the phase, or of the last progress in it */
     uint64_t due_ns;   /* when the timer looks next */
@@ -66,16 +68,16 @@ struct hs_req {
     const uint8_t *base; /* the head's first byte */
     bool kept;           /* `base` is the request's own memory */
     bool deferred;
-    bool running;        /* the handler has not returned */
+    bool running; /* the handler has not returned */
     bool body_paused;
     bool chunked, continue_due;
-    uint8_t body;        /* body_mode */
-    uint16_t tail;       /* where the path's part for the handler begins */
-    uint64_t body_left;  /* of a body with a length */
-    uint64_t body_seen;  /* bytes so far */
+    uint8_t body;         /* body_mode */
+    uint16_t tail;        /* where the path's part for the handler begins */
+    uint64_t body_left;   /* of a body with a length */
+    uint64_t body_seen;   /* bytes so far */
     uint64_t window_seen; /* body_seen when the rate was last looked at, */
     uint64_t window_ns;   /* and when that was */
-    uint64_t body_max;   /* limit of what is collected or discarded */
+    uint64_t body_max;    /* limit of what is collected or discarded */
     hs_req_body_fn *body_fn;
     void *body_ctx;
     void (*collected)(hs_req *req, hs_span body, void *ctx);
@@ -123,10 +125,11 @@ struct hs_http_server {
     void *ctx;
     hs_pool sessions, in_small, in_large;
     hs_trim trim;
+    hs_timer_fn *on_timer;
     hs_list conns_all;
     uint32_t active;
     bool draining;
-    uint64_t date_until_ns; /* when `date` is no longer true */
+    uint64_t date_until_ns;              /* when `date` is no longer true */
     char date[6 + HS_HTTP_DATE_LEN + 2]; /* "Date: ...\r\n" */
     uint32_t count_requests, count_bad, count_timeouts, count_aborted;
 };
@@ -161,13 +164,6 @@ static inline hs_pool *conn_chunks(const h1_conn *c)
 /* The answer is complete, or more can be read: go on with what waits, or park, or close. Inside the
  * input loop nothing happens: it sees for itself. */
 void conn_go_on(h1_conn *c);
-/* Answer `status`, if nothing of an answer is out, and close: the framing or the peer cannot be
- * trusted any more. */
-void conn_fail(h1_conn *c, uint32_t status, const char *why);
-/* End the connection now; the handler's abort function is called. */
-void conn_abort(h1_conn *c);
-/* Send what is queued, unless the input loop will. */
-void conn_flush(h1_conn *c);
 /* Run the input loop in the next turn. Errors: -ENOMEM. */
 HS_NODISCARD hs_err conn_soon(h1_conn *c);
 /* One step of a drain: a resting connection is closed, a busy one closes after its answer. */
@@ -175,23 +171,46 @@ void conn_drain(h1_conn *c);
 /* Keep the head's bytes beyond this input. */
 HS_NODISCARD hs_err conn_keep_head(h1_session *x);
 
-/* timeout.c */
+/* ending.c */
+/* The phase CONN_OVER: input is dropped, and a handler that has not answered is told. */
+void conn_over(h1_conn *c);
+/* Send what is queued, then close in order. */
+void conn_close(h1_conn *c);
+/* Answer `status`, if nothing of an answer is out, and close: the framing or the peer cannot be
+ * trusted any more. */
+void conn_fail(h1_conn *c, uint32_t status, const char *why);
+/* End the connection now; the handler's abort function is called. */
+void conn_abort(h1_conn *c);
+/* Send what is queued, unless the input loop will. */
+void conn_flush(h1_conn *c);
+
+/* deadline.c */
 /* A phase begins: remember when, and make sure that the timer looks soon enough. */
 void timeout_phase(h1_conn *c, conn_phase phase);
 /* Look within `ms` milliseconds. Without memory for a timer the connection ends. */
 void timeout_within(h1_conn *c, uint32_t ms);
 
+/* timeout.c: the timer came due. */
+void timeout_look(hs_timer *timer);
+
 /* body.c */
 void body_start(h1_session *x);
-/* Read the body from `in`; returns how many bytes of it were taken: 0 where it may not go on
- * now. */
+/* Read the body from `in`; returns how many bytes of it were taken: 0 where it may not go on now.
+ */
 size_t body_input(h1_session *x, hs_span in);
 /* Tell the reader of the body that it is over, if it was not told. */
 void body_tell_end(h1_session *x);
 /* Tell the client to go on with its body, if it waits for that. */
 void body_wanted(h1_session *x);
 /* Whether the rest of the body can be read over, so that the connection may live on. */
-bool body_discardable(const h1_session *x);
+static inline bool body_discardable(const h1_session *x)
+{
+    const hs_req *req = &x->req;
+    /* A client that waits for 100 (Continue) may or may not send its body now. */
+    if (req->continue_due)
+        return false;
+    return req->chunked || req->body_left + req->body_seen <= req->body_max;
+}
 
 /* write.c */
 const char *write_date(hs_http_server *server);

@@ -1,27 +1,7 @@
-/* A connection's deadlines.
+/* What a connection's timer finds when it comes due, and what happens then.
  *
- * Owns: one timer a connection, which is looked at when it comes due and not moved at each request:
- * a phase only writes down when it began. Tested by: tests/sim, tests/e2e. */
+ * Owns: the rules of hs_http_options' times. Tested by: tests/sim, tests/e2e. */
 #include "session.h"
-
-static void on_timer(hs_timer *timer);
-
-void timeout_phase(h1_conn *c, conn_phase phase)
-{
-    c->phase = (uint8_t)phase;
-    c->since_ns = hs_shard_now_ns(c->server->shard);
-}
-
-void timeout_within(h1_conn *c, uint32_t ms)
-{
-    hs_shard *shard = c->server->shard;
-    uint64_t due = hs_shard_now_ns(shard) + ms * HS_MSEC_NS;
-    if (hs_timer_active(&c->timer) && c->due_ns <= due)
-        return;
-    c->due_ns = due;
-    if (!hs_ok(hs_timer_set(shard, &c->timer, due, on_timer)))
-        hs_stream_abort(c->stream);
-}
 
 static void count_timeout(h1_conn *c)
 {
@@ -57,8 +37,8 @@ static bool body_is_slow(h1_conn *c)
     const hs_http_options *o = &c->server->options;
     hs_req *req = &c->session->req;
     uint64_t now = hs_shard_now_ns(c->server->shard);
-    bool reading = (req->body == BODY_HEARD || req->body == BODY_DISCARD) && !req->body_paused &&
-                   !c->paused;
+    bool reading =
+        (req->body == BODY_HEARD || req->body == BODY_DISCARD) && !req->body_paused && !c->paused;
     uint64_t window_ms = (now - req->window_ns) / HS_MSEC_NS;
     if (reading && window_ms < o->body_ms_window)
         return false;
@@ -92,7 +72,7 @@ static void look_at_over(h1_conn *c)
     }
 }
 
-static void on_timer(hs_timer *timer)
+void timeout_look(hs_timer *timer)
 {
     h1_conn *c = HS_CONTAINER_OF(timer, h1_conn, timer);
     const hs_http_options *o = &c->server->options;

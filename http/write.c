@@ -103,8 +103,7 @@ hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type)
     uint8_t *start = hs_chain_reserve(out, chunks, HEAD_ROOM);
     HS_ENSURE(start, -ENOMEM);
     /* A server that began to drain, and a body that cannot be read over, end the connection. */
-    if (c->server->draining ||
-        (x->req.body == BODY_UNREAD && !body_discardable(x)))
+    if (c->server->draining || (x->req.body == BODY_UNREAD && !body_discardable(x)))
         res->close = true;
     uint8_t *at = put_status(start, status);
     at = put_date(at, c->server);
