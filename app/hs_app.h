@@ -32,8 +32,10 @@ HS_API void hs_app_destroy(hs_app *app);
 HS_API void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handler *handler,
                          void *ctx);
 
-/* The same for GET (and HEAD), and for POST. */
+/* The same for GET, which brings HEAD with it. */
 HS_API void hs_app_get(hs_app *app, const char *path, hs_http_handler *handler, void *ctx);
+
+/* The same for POST. */
 HS_API void hs_app_post(hs_app *app, const char *path, hs_http_handler *handler, void *ctx);
 
 /* Limits and timeouts, to be changed before the start. Borrowed from the application. */
@@ -47,10 +49,10 @@ HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
 typedef struct hs_app_options {
-    uint32_t cores;         /* 0: as many as the process may use */
-    const hs_addr *listen;  /* borrowed; port 0 lets the system choose */
-    uint32_t listen_len;    /* at least 1, at most HS_APP_LISTEN_MAX */
-    uint32_t drain_ms;      /* how long requests under way may take after a stop */
+    uint32_t cores;        /* 0: as many as the process may use */
+    const hs_addr *listen; /* borrowed; port 0 lets the system choose */
+    uint32_t listen_len;   /* at least 1, at most HS_APP_LISTEN_MAX */
+    uint32_t drain_ms;     /* how long requests under way may take after a stop */
     hs_log_level log_level;
 } hs_app_options;
 

@@ -32,20 +32,22 @@ const char *hs_version(void)
 
 static void print_help(const command *cmd)
 {
-    printf("usage: %s [--cores N] [--listen ADDR:PORT ...] [--drain SECONDS]\n"
-           "\n"
-           "  --cores N           shards, each on a core of its own (default: as many as this process\n"
-           "                      may use by its affinity and its cgroup's cpu.max)\n"
-           "  --listen ADDR:PORT  where to listen; 127.0.0.1:8080, [::1]:8080, :8080 (any IPv4\n"
-           "                      address); port 0: the system chooses; up to %d times\n"
-           "                      (default: 127.0.0.1:8080)\n"
-           "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
-           "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
-           "  --help, --version   print this, or the version\n"
-           "\n"
-           "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
-           "Connection: close, and leaves with status 0. A second signal ends it at once.\n",
-           cmd->name, HS_APP_LISTEN_MAX);
+    printf(
+        "usage: %s [--cores N] [--listen ADDR:PORT ...] [--drain SECONDS]\n"
+        "\n"
+        "  --cores N           shards, each on a core of its own (default: as many as this "
+        "process\n"
+        "                      may use by its affinity and its cgroup's cpu.max)\n"
+        "  --listen ADDR:PORT  where to listen; 127.0.0.1:8080, [::1]:8080, :8080 (any IPv4\n"
+        "                      address); port 0: the system chooses; up to %d times\n"
+        "                      (default: 127.0.0.1:8080)\n"
+        "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
+        "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
+        "  --help, --version   print this, or the version\n"
+        "\n"
+        "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
+        "Connection: close, and leaves with status 0. A second signal ends it at once.\n",
+        cmd->name, HS_APP_LISTEN_MAX);
 }
 
 static int bad_usage(const command *cmd, const char *flag, const char *why)

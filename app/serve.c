@@ -80,9 +80,8 @@ static hs_err shard_start(hs_shard *shard, void *ctx)
     app_shard *as = &app->shards[hs_shard_id(shard)];
     as->app = app;
     as->shard = shard;
-    hs_tcp_options o = {.owner_bytes = (uint32_t)hs_http_conn_bytes(),
-                        .accepted = accepted,
-                        .ctx = as};
+    hs_tcp_options o = {
+        .owner_bytes = (uint32_t)hs_http_conn_bytes(), .accepted = accepted, .ctx = as};
     HS_TRY(hs_http_server_create(shard, &app->http, router_handle, app, &as->server));
     HS_TRY(hs_tcp_create(shard, &o, &as->tcp));
     return listen_all(as);
@@ -98,8 +97,8 @@ static void abort_rest(app_shard *as)
 static void drain_tick(hs_timer *timer)
 {
     app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
-    bool over = hs_shard_now_ns(as->shard) >= as->drain_end_ns ||
-                atomic_load(&as->app->abort_asked);
+    bool over =
+        hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
     if (hs_tcp_conns(as->tcp) == 0 || as->aborted)
         return;
     if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))

@@ -1,4 +1,4 @@
-/* A server in ten lines. Built and run by tests/package against the installed library. */
+/* A whole server. cc hello.c $(pkg-config --cflags --libs httpshard) */
 #include <httpshard/hs_app.h>
 
 static void hello(hs_req *req, hs_res *res, void *ctx)
