@@ -33,6 +33,7 @@ struct hs_pool {
     uint32_t slots_at;    /* the first slot's place in its slab */
     uint32_t recip;       /* turns a slot's place into its number without a division */
     uint32_t slabs_live;  /* slabs that hold memory now */
+    uint32_t slabs_peak;  /* of this period: no slab from this number on gave a slot */
     uint32_t generation;  /* where new slabs start, above all that returned ones reached */
 };
 
@@ -64,6 +65,12 @@ HS_API void *hs_pool_get(const hs_pool *pool, uint64_t ref);
 /* Give slabs without a used slot back to the system, but for `keep` of them (the lowest).
  * Returns how many bytes went back. Shard: owner only. */
 HS_API size_t hs_pool_trim(hs_pool *pool, uint32_t keep);
+
+/* A period passed (about a second): give slabs without a used slot back to the system, but for the
+ * lowest and for those that the period took slots from. A pool is nearly empty between two bursts
+ * of a steady load, and what is given back then would be taken again at once. Returns how many
+ * bytes went back; *more tells whether a quiet period would give back more. Shard: owner only. */
+HS_API size_t hs_pool_trim_period(hs_pool *pool, bool *more);
 
 /* Call `fn` for each used slot; `fn` may give back the slot it was called with, and no other.
  * Shard: owner only. */

@@ -190,6 +190,7 @@ static hs_pool_slab *slab_with_room(hs_pool *pool)
         return NULL;
     HS_ASSERT(slab->used < pool->slots_per_slab);
     pool->hint = slab;
+    pool->slabs_peak = HS_MAX(pool->slabs_peak, slab->number + 1);
     return slab;
 }
 
@@ -282,6 +283,26 @@ size_t hs_pool_trim(hs_pool *pool, uint32_t keep)
     return bytes;
 }
 
+size_t hs_pool_trim_period(hs_pool *pool, bool *more)
+{
+    HS_ASSERT(pool && more);
+    uint32_t empty = 0, needed = 0;
+    for (uint32_t i = 0, seen = 0; seen < pool->slabs_live; i++) {
+        const hs_pool_slab *slab = pool->slabs[i];
+        seen += slab != NULL;
+        if (!slab || slab->used > 0)
+            continue;
+        empty++;
+        needed += i < pool->slabs_peak;
+    }
+    *more = needed > 1;
+    /* Slots come from the lowest slab with room, so those that were needed are the lowest. */
+    size_t bytes = empty > 1 ? hs_pool_trim(pool, HS_MAX(needed, 1)) : 0;
+    /* The hint gives slots without being looked for. */
+    pool->slabs_peak = pool->hint ? pool->hint->number + 1 : 0;
+    return bytes;
+}
+
 void hs_pool_each(hs_pool *pool, void (*fn)(void *slot, void *ctx), void *ctx)
 {
     HS_ASSERT(pool && fn);
@@ -343,4 +364,5 @@ void hs_pool_validate(const hs_pool *pool)
     }
     HS_ASSERT(used == pool->slots_used);
     HS_ASSERT(live == pool->slabs_live);
+    HS_ASSERT(!pool->hint || pool->hint->number < pool->slabs_peak);
 }

@@ -83,8 +83,8 @@ HS_API void hs_shard_trim_add(hs_shard *shard, hs_trim *trim);
 /* Stop calling it. Shard: owner only. */
 HS_API void hs_shard_trim_remove(hs_trim *trim);
 
-/* Give back half of the empty slabs of `pool`, but for one: what hs_trim functions do with a pool.
- * Returns whether more could follow. Shard: owner only. */
+/* Give back the empty slabs of `pool` that the last second did not need, but for one: what hs_trim
+ * functions do with a pool. Returns whether more could follow. Shard: owner only. */
 HS_API bool hs_shard_trim_pool(hs_pool *pool);
 
 /* ---- tasks ---- */

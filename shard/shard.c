@@ -163,10 +163,7 @@ void hs_shard_trim_remove(hs_trim *trim)
 
 bool hs_shard_trim_pool(hs_pool *pool)
 {
-    uint32_t full = (pool->slots_used + pool->slots_per_slab - 1) / pool->slots_per_slab;
-    HS_ASSERT(full <= pool->slabs_live);
-    uint32_t spare = pool->slabs_live - full;
-    if (spare <= 1)
-        return false;
-    return hs_pool_trim(pool, HS_MAX(spare / 2, 1)) > 0;
+    bool more;
+    (void)hs_pool_trim_period(pool, &more);
+    return more;
 }
