@@ -2,7 +2,7 @@
  * 9110 sections 6.5 and 10.1.1).
  *
  * Owns: the framing decision, and which fields a trailer section may not hold. Must not know: how
- * lines are found. Tested by: tests/unit/http_h1_head.c; fuzzed by tests/fuzz/fuzz_h1_head.c. */
+ * lines are found. Tested by: tests/unit/http_h1_fields.c; fuzzed by tests/fuzz/fuzz_h1_head.c. */
 #include "class.h"
 #include "field.h"
 #include "h1_parse.h"
