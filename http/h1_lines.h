@@ -112,8 +112,8 @@ static inline bool lines_is_space(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-/* Whether `host` to `end` is a plain name or IPv4 address, with or without a port: what nearly every
- * Host is. Anything else needs h1_authority_valid. */
+/* Whether `host` to `end` is a plain name or IPv4 address, with or without a port: what nearly
+ * every Host is. Anything else needs h1_authority_valid. */
 static inline bool lines_plain_host(const uint8_t *host, const uint8_t *end, const uint8_t *base,
                                     const uint8_t *input_end)
 {

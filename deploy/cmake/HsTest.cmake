@@ -6,8 +6,8 @@
 #   hs_plain_test(NAME sources... [ARGS a..] [TIMEOUT s])   a program that exits 0; label plain
 #   hs_sim_test(NAME sources... [ARGS a..] [TIMEOUT s])     the same; label sim
 #   hs_fuzz_target(NAME sources... CORPUS dir)   LLVMFuzzerTestOneInput; label fuzz. In the preset
-#                                            fuzz it fuzzes for HTTPSHARD_FUZZ_SECONDS; elsewhere it
-#                                            replays the corpus
+#                                            fuzz it fuzzes for 20 s (600 s in a long run);
+#                                            elsewhere it replays the corpus
 #   hs_script_test(NAME LABEL l COMMAND c... [TIMEOUT s] [SERIAL])   any command
 #
 # Scripts are run by name or as `python3 file`: looking for an interpreter at configuration would
@@ -111,9 +111,13 @@ function(hs_fuzz_target name)
         # What it finds goes to the build tree; the corpus in the source tree is only read.
         set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
         file(MAKE_DIRECTORY ${found}/corpus)
-        math(EXPR timeout "${HTTPSHARD_FUZZ_SECONDS} + 120")
+        set(seconds 20)
+        if(HTTPSHARD_LONG_TESTS)
+            set(seconds 600)
+        endif()
+        math(EXPR timeout "${seconds} + 120")
         hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
-            -max_total_time=${HTTPSHARD_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
+            -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048
             -print_final_stats=1 -artifact_prefix=${found}/ ${found}/corpus ${corpus})
     else()
         hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS}
