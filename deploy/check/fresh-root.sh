@@ -147,16 +147,13 @@ rm -rf "$logs"
 mkdir -p "$logs"
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/httpshard-$suite.XXXXXX")
 chmod 755 "$root"
+[ $keep = yes ] || trap 'rm -rf --one-file-system "$root"' EXIT
 start=$SECONDS
 make_root
 printf '%-9s %-14s %5d s  %s\n' "$suite" debootstrap "$((SECONDS - start))" ok
 unshare --mount --propagation private --pid --fork --kill-child \
     "$HS_ROOT/deploy/check/fresh-root.sh" --inside "$suite" "$root" "$logs" "$build_only" ||
     failed=1
-if [ $keep = yes ]; then
-    say "the root is $root"
-else
-    rm -rf --one-file-system "$root"
-fi
+[ $keep = no ] || say "the root is $root"
 [ $failed = 0 ] || die "$suite: failed (logs: $logs)"
 printf '%s: all well\n' "$suite"

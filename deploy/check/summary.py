@@ -9,6 +9,16 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 
+# How a test program of many cases tells of one that it skipped: Criterion's and unittest's words.
+SKIPPED_CASE = re.compile(r"^\[SKIP\] *(.*)$|^(\w+ \(.*\.\.\.) skipped (.*)$", re.M)
+
+
+def skipped_cases(name, output):
+    """The cases that a test which ran skipped inside: each counts as a check of its own."""
+    return [(name, "skipped", 0.0, " ".join(part for part in match.groups() if part))
+            for match in SKIPPED_CASE.finditer(output)]
+
+
 def read_preset(logs, preset):
     """The results of a preset: a list of (name, 'passed'|'failed'|'skipped', seconds, why)."""
     path = os.path.join(logs, preset + ".xml")
@@ -36,6 +46,8 @@ def read_preset(logs, preset):
         elif case.get("status") == "run":
             state = "passed"
         results.append((case.get("name"), state, float(case.get("time") or 0), why))
+        if state != "skipped":
+            results += skipped_cases(case.get("name"), output)
     return results
 
 
