@@ -184,11 +184,32 @@ static int cannot_start(const command *cmd, const hs_app *app, hs_err err)
     return EXIT_FAILED;
 }
 
+/* A line to try it with: the first address and the first path that GET can be asked for. */
+static void say_try(const hs_app *app)
+{
+    char text[HS_ADDR_TEXT_BYTES];
+    hs_addr addr = *hs_app_listen_addr(app, 0);
+    /* "Any address" is no address to ask. */
+    if (addr.sa.any.sa_family == AF_INET && addr.sa.v4.sin_addr.s_addr == htonl(INADDR_ANY))
+        addr.sa.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else if (addr.sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr.sa.v6.sin6_addr))
+        addr.sa.v6.sin6_addr = in6addr_loopback;
+    for (uint32_t i = 0; i < app->routes_len; i++) {
+        const route *r = &app->routes[i];
+        if (r->prefix || !(r->methods & HS_METHODS(HS_METHOD_GET)))
+            continue;
+        printf("try: curl -i 'http://%s%.*s'\n", hs_addr_format(&addr, text), (int)r->path.len,
+               (const char *)r->path.ptr);
+        return;
+    }
+}
+
 static void say_where(const command *cmd, const hs_app *app)
 {
     char text[HS_ADDR_TEXT_BYTES];
     for (uint32_t i = 0; i < cmd->options.listen_len; i++)
         printf("listening on http://%s\n", hs_addr_format(hs_app_listen_addr(app, i), text));
+    say_try(app);
     (void)fflush(stdout);
 }
 
