@@ -32,8 +32,7 @@ make_root()
     base=$(awk '$2 !~ /-/ { print $1; exit }' <<<"$mirrors")
     security=$(awk '$2 ~ /-security$/ { print $1; exit }' <<<"$mirrors")
     [ -n "$base" ] || die "apt knows no Debian archive here: run apt-get update"
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$base" \
-        >"$logs/debootstrap.log" 2>&1 || die "debootstrap failed (see $logs/debootstrap.log)"
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$base" || return 1
     {
         printf 'deb %s %s main\n' "$base" "$suite" "$base" "$suite-updates"
         [ -z "$security" ] || printf 'deb %s %s-security main\n' "$security" "$suite"
@@ -100,6 +99,7 @@ quick_the_second_time()
 
 run_steps()
 {
+    step debootstrap make_root || return 0
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
@@ -148,9 +148,6 @@ mkdir -p "$logs"
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/httpshard-$suite.XXXXXX")
 chmod 755 "$root"
 [ $keep = yes ] || trap 'rm -rf --one-file-system "$root"' EXIT
-start=$SECONDS
-make_root
-printf '%-9s %-14s %5d s  %s\n' "$suite" debootstrap "$((SECONDS - start))" ok
 unshare --mount --propagation private --pid --fork --kill-child \
     "$HS_ROOT/deploy/check/fresh-root.sh" --inside "$suite" "$root" "$logs" "$build_only" ||
     failed=1
