@@ -155,8 +155,10 @@ static hs_err write_piece(hs_res *res, hs_span piece, bool is_static)
         return HS_OK;
     hs_err err = put_piece(x, piece, is_static);
     if (!hs_ok(err)) {
-        /* Part of it may be queued: the framing is lost. It ends where the handler ends it. */
+        /* Part of it may be queued: the framing is lost. The handler hears of the end by its abort
+         * function some turns later, whether it goes on to hs_res_end or stops here. */
         res->failed = true;
+        hs_stream_abort(x->conn->stream);
         return err;
     }
     conn_flush(x->conn);
