@@ -59,17 +59,27 @@ static bool status_fits(const client *c, uint32_t status)
         return true;
     if (c->silent && status == 408)
         return true;
+    if (status == 408)
+        return excused(c);
     if (r->bad)
         return status == 400 || status == 505;
-    if (too_large(r))
-        return status == 413;
-    return status == 200 || (status == 408 && excused(c));
+    return status == (too_large(r) ? 413 : 200);
+}
+
+/* What is asked after a drain has begun is not answered, or by the last answer. */
+static bool drain_forgot(const client *c)
+{
+    const client_run *run = c->run;
+    return run->draining && current(c)->asked_ns > run->drain_ns + HS_SEC_NS && !c->answer.close &&
+           !excused(c);
 }
 
 static void answer_complete(client *c)
 {
     const request *r = current(c);
     const answer *a = &c->answer;
+    if (drain_forgot(c))
+        fault(c, "an answer of a drain that does not close");
     sim_note(c->run->w, "answer", c->number, a->status, c->body_at);
     if (!status_fits(c, a->status))
         fault(c, "wrong status");
@@ -83,6 +93,7 @@ static void answer_complete(client *c)
             fault(c, "no trailer");
     }
     c->answered++;
+    c->all_ns = sim_world_now_ns(c->run->w);
     c->run->answers++;
     c->interims = 0;
     c->server_closes |= a->close || a->status >= 400;
@@ -97,10 +108,15 @@ static void answer_complete(client *c)
 static void judge_end(client *c, bool reset)
 {
     bool draining = c->run->draining;
-    if (!reset && answer_end(&c->answer))
+    bool to_end = !reset && answer_end(&c->answer);
+    if (to_end && (!excused(c) || c->body_at == expected_len(current(c))))
         answer_complete(c);
     bool all = c->answered == c->requests_len;
     c->run->unharmed += all;
+    uint64_t rest_ns = HS_MAX(c->all_ns, c->run->drain_ns);
+    if (all && draining && !c->run->unsure && !sim_peer_harmed(c->peer) && c->read_us_max == 0 &&
+        !sim_world_harmed(c->run->w) && sim_world_now_ns(c->run->w) > rest_ns + 5 * HS_SEC_NS)
+        fault(c, "a drain that left an idle connection open");
     if (excused(c) || c->silent)
         return;
     if (c->answer.begun && !(reset && c->read_us_max > 0))
@@ -185,6 +201,8 @@ static void read_some(client *c, size_t max)
 static void read_due(sim_world *w, sim_event *event)
 {
     client *c = HS_CONTAINER_OF(event, client, read);
+    if (c->deaf)
+        return;
     read_some(c, c->read_max);
     if (!c->over && sim_peer_unread(c->peer) > 0)
         sim_event_set(w, &c->read, sim_spread(w, c->read_us_max) * 1000, read_due);
@@ -195,7 +213,9 @@ static void read_due(sim_world *w, sim_event *event)
 static void silence(sim_world *w, sim_event *event)
 {
     (void)w;
-    HS_CONTAINER_OF(event, client, doom)->silent = true;
+    client *c = HS_CONTAINER_OF(event, client, doom);
+    c->silent = true;
+    c->deaf = c->ending == CLIENT_DEAFENS;
 }
 
 static void doom(sim_world *w, sim_event *event)
@@ -223,7 +243,8 @@ static bool has_bytes(client *c)
         const request *last = c->written > 0 ? &c->requests[c->written - 1] : NULL;
         if (last && (last->close || last->bad))
             return false;
-        const request *r = &c->requests[c->written++];
+        request *r = &c->requests[c->written++];
+        r->asked_ns = sim_world_now_ns(c->run->w);
         sim_note(c->run->w, r->bad ? "ask badly" : script_name(r->kind), c->number, r->len,
                  r->body_len | (uint64_t)r->chunked << 32 | (uint64_t)r->expect << 36 |
                      (uint64_t)r->close << 40 | (uint64_t)r->head << 44);
@@ -292,7 +313,7 @@ static void told(sim_peer *peer, uint32_t what)
         ended(c, true);
     } else if (what & SIM_PEER_EOF) {
         ended(c, false);
-    } else if (what & SIM_PEER_READ) {
+    } else if ((what & SIM_PEER_READ) && !c->deaf) {
         if (c->read_us_max == 0)
             read_some(c, SIZE_MAX);
         else if (!hs_heap_has(&c->read.node))
@@ -312,7 +333,7 @@ void client_start(client_run *run, client *c, uint32_t number)
     c->peer = sim_peer_connect(w, SCRIPT_PORT, sim_below(w, 4) > 0, told, c);
     if (c->ending == CLIENT_RESETS)
         sim_event_set(w, &c->doom, sim_spread(w, 3000) * HS_MSEC_NS, doom);
-    if (c->ending == CLIENT_STALLS)
+    if (c->ending == CLIENT_STALLS || c->ending == CLIENT_DEAFENS)
         sim_event_set(w, &c->doom, sim_spread(w, 3000) * HS_MSEC_NS, silence);
     run->left++;
 }

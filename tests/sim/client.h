@@ -14,6 +14,7 @@ typedef struct request {
     uint32_t ms;
     uint32_t body_len;                                /* of the request's */
     bool has_body, chunked, head, expect, close, old; /* old: HTTP/1.0 */
+    uint64_t asked_ns;
     const char *bad; /* sent in place of all this; the answer is an error */
 } request;
 
@@ -23,7 +24,8 @@ typedef enum client_ending {
     CLIENT_FINISHES, /* half-closes after its last byte, and waits for the end */
     CLIENT_STAYS,    /* until the server closes the idle connection */
     CLIENT_RESETS,   /* at some moment */
-    CLIENT_STALLS,   /* falls silent inside a request */
+    CLIENT_STALLS,   /* falls silent at some moment */
+    CLIENT_DEAFENS,  /* the same, and reads no more */
     CLIENT_ENDINGS
 } client_ending;
 
@@ -42,12 +44,14 @@ typedef struct client {
     client_ending ending;
     bool open, over, server_closes, finished;
     bool may_close; /* the server may close after what it was asked */
-    bool silent;    /* it has stalled */
+    bool silent;    /* it writes no more, for no reason */
+    bool deaf;      /* nor reads */
     uint8_t *out;   /* bytes of requests, made and not written */
     size_t out_len, out_at, out_room;
     size_t hold_at; /* wait for 100 before the byte at this place; SIZE_MAX: nowhere */
     answer answer;
     uint64_t body_at;
+    uint64_t all_ns; /* when all was answered */
     uint32_t interims;
     sim_event write, read, doom, patience;
 } client;
@@ -57,6 +61,7 @@ typedef struct client_run {
     uint32_t left; /* clients that are not over */
     bool unsure;   /* something harms every connection: failing memory */
     bool draining;
+    uint64_t drain_ns; /* since when */
     bool aborting;     /* the drain's time is over */
     uint64_t answers;  /* complete ones */
     uint64_t unharmed; /* clients that got all they asked for */

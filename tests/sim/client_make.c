@@ -22,15 +22,17 @@ static const char *const bad_requests[] = {
     "NONSENSE\r\n\r\n",
 };
 
-static void draw_request(sim_world *w, request *r, uint32_t id)
+/* `heavy`: bodies are long enough to fill the send queue, and wait there. */
+static void draw_request(sim_world *w, request *r, uint32_t id, bool heavy)
 {
     *r = (request){.id = id};
     r->kind = (script_kind)sim_below(w, SCRIPT_KINDS);
-    r->len = (uint32_t)sim_spread(w, 20000);
+    r->len = (uint32_t)sim_spread(w, heavy ? 600000 : 20000);
     r->ms = (uint32_t)sim_spread(w, 2000);
     r->has_body = r->kind == SCRIPT_ECHO || r->kind == SCRIPT_COLLECT || r->kind == SCRIPT_IGNORE;
     if (r->has_body) {
-        r->body_len = (uint32_t)sim_spread(w, 40000);
+        bool long_one = heavy && r->kind == SCRIPT_ECHO;
+        r->body_len = (uint32_t)sim_spread(w, long_one ? 600000 : 40000);
         r->chunked = sim_below(w, 2);
         r->expect = sim_below(w, 6) == 0 && r->body_len > 0;
     } else {
@@ -42,9 +44,10 @@ static void draw_request(sim_world *w, request *r, uint32_t id)
 
 void client_draw(sim_world *w, client *c)
 {
+    bool heavy = sim_below(w, 12) == 0;
     c->requests_len = 1 + (uint32_t)sim_below(w, CLIENT_REQUESTS_MAX);
     for (uint32_t i = 0; i < c->requests_len; i++)
-        draw_request(w, &c->requests[i], c->number * 100 + i);
+        draw_request(w, &c->requests[i], c->number * 100 + i, heavy);
     if (sim_below(w, 8) == 0)
         c->requests[c->requests_len - 1].bad =
             bad_requests[sim_below(w, HS_ARRAY_LEN(bad_requests))];
@@ -56,6 +59,10 @@ void client_draw(sim_world *w, client *c)
     c->ending = (client_ending)sim_below(w, CLIENT_ENDINGS);
     if (sim_below(w, 2))
         c->ending = CLIENT_CLOSES;
+    if (heavy) { /* long bodies in small pieces, or read slowly, would take all day */
+        c->piece_max = HS_MAX(c->piece_max, 1000);
+        c->read_max = 1u << 20;
+    }
 }
 
 /* ---- bytes ---- */

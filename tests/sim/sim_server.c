@@ -60,14 +60,17 @@ static void stop(run *r)
         return;
     r->stopped = true;
     r->clients_run.draining = true;
+    r->clients_run.drain_ns = sim_world_now_ns(r->c.w);
     cluster_stop(&r->c);
 }
 
 static void drain_due(sim_world *w, sim_event *event)
 {
     run *r = HS_CONTAINER_OF(event, run, drain);
+    /* The shards count from their turn's time, which is a little earlier. */
+    uint64_t over_ms = r->app.drain_ms > 0 ? r->app.drain_ms - 1 : 0;
     if (!r->stopped)
-        sim_event_set(w, &r->drain_over, r->app.drain_ms * HS_MSEC_NS, r->drain_over.fn);
+        sim_event_set(w, &r->drain_over, over_ms * HS_MSEC_NS, r->drain_over.fn);
     stop(r);
 }
 
