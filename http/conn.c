@@ -32,8 +32,8 @@ static void give_in(h1_session *x)
 static void session_clear(h1_session *x)
 {
     hs_pool *chunks = conn_chunks(x->conn);
-    hs_chain_clear(&x->res.fields, chunks);
-    hs_chain_clear(&x->res.trailers, chunks);
+    drop_chain(&x->res.fields, chunks);
+    drop_chain(&x->res.trailers, chunks);
     hs_arena_reset(&x->arena);
     give_in(x);
 }
@@ -52,7 +52,7 @@ static void conn_give_session(h1_conn *c)
     h1_session *x = c->session;
     hs_timer_cancel(c->server->shard, &x->soon);
     session_clear(x);
-    hs_chain_clear(&x->stash, conn_chunks(c));
+    drop_chain(&x->stash, conn_chunks(c));
     c->session = NULL;
     hs_pool_give(&c->server->sessions, x);
 }

@@ -160,6 +160,13 @@ static inline hs_pool *conn_chunks(const h1_conn *c)
     return hs_shard_chunks(c->server->shard);
 }
 
+/* Most requests have no fields or trailers of their own: then there is nothing to call for. */
+static inline void drop_chain(hs_chain *chain, hs_pool *chunks)
+{
+    if (HS_UNLIKELY(chain->head != NULL))
+        hs_chain_clear(chain, chunks);
+}
+
 /* conn.c */
 /* The answer is complete, or more can be read: go on with what waits, or park, or close. Inside the
  * input loop nothing happens: it sees for itself. */
