@@ -172,7 +172,14 @@ static inline h1_result lines_field(h1_head *head, scan *s, const uint8_t *base,
     head->known[id] = first != 0 ? first : (uint8_t)place;
     if (HS_LIKELY((acted >> id & 1) == 0))
         return H1_DONE;
+    const uint8_t *target = base + head->target_at;
     bool plain = id == HS_FIELD_HOST && lines_plain_host(value, line_end, base, end);
+    /* The one Host of a request whose target has no authority: nothing is left to decide. */
+    if (HS_LIKELY(plain && first == 0 && *target == '/' && acted == H1_FIELDS_ACTED)) {
+        head->authority_at = (uint16_t)(value - base);
+        head->authority_len = (uint16_t)(line_end - value);
+        return H1_DONE;
+    }
     return h1_field_act(head, base, id, plain);
 }
 

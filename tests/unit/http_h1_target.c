@@ -93,6 +93,15 @@ Test(h1_target, the_target_overrides_a_host_that_comes_later)
     expect_span(text, head.authority_at, head.authority_len, "b");
 }
 
+static bool authority_valid(const char *text)
+{
+    size_t len = strlen(text);
+    uint8_t *copy = ways_copy((const uint8_t *)text, len);
+    bool valid = h1_authority_valid(hs_span_of(copy, len));
+    free(copy);
+    return valid;
+}
+
 Test(h1_target, authorities)
 {
     static const char *const good[] = {
@@ -187,7 +196,7 @@ Test(h1_target, authorities)
         "a|",
     };
     for (size_t i = 0; i < HS_ARRAY_LEN(good); i++)
-        cr_assert(h1_authority_valid(hs_span_str(good[i])), "%s", good[i]);
+        cr_assert(authority_valid(good[i]), "%s", good[i]);
     for (size_t i = 0; i < HS_ARRAY_LEN(bad); i++)
-        cr_assert_not(h1_authority_valid(hs_span_str(bad[i])), "%s", bad[i]);
+        cr_assert_not(authority_valid(bad[i]), "%s", bad[i]);
 }
