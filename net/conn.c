@@ -77,14 +77,16 @@ static uint32_t tcp_sent(const hs_stream *s)
 static void tcp_flush(hs_stream *s)
 {
     tcp_conn *c = conn_of(s);
-    if (!c->tx || hs_op_active(&c->tx->send.op) || c->state >= TCP_LINGER)
+    if (!c->tx || c->state >= TCP_LINGER)
         return;
-    if (c->tx->chain.len == 0) {
-        give_tx(c);
-        return;
-    }
+    /* It mostly fills up behind a send that is under way. */
     c->was_full |= hs_stream_full(s);
-    send_next(c);
+    if (hs_op_active(&c->tx->send.op))
+        return;
+    if (c->tx->chain.len > 0)
+        send_next(c);
+    else
+        give_tx(c);
 }
 
 /* ---- the end ---- */
