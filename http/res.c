@@ -102,7 +102,8 @@ hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length)
     }
     res->state = RES_BEGUN;
     res->left = length;
-    if (bodiless(x, status))
+    res->bodiless = bodiless(x, status);
+    if (res->bodiless)
         res->chunked = false;
     conn_flush(x->conn);
     return HS_OK;
@@ -151,7 +152,7 @@ static hs_err write_piece(hs_res *res, hs_span piece, bool is_static)
         return HS_OK;
     if (res->left != HS_LENGTH_UNKNOWN)
         res->left -= piece.len;
-    if (x->head.method == HS_METHOD_HEAD)
+    if (res->bodiless)
         return HS_OK;
     hs_err err = put_piece(x, piece, is_static);
     if (!hs_ok(err)) {
@@ -202,8 +203,7 @@ void hs_res_end(hs_res *res)
     h1_session *x = session_of_res(res);
     if (res->state != RES_BEGUN)
         return;
-    bool has_body = x->head.method != HS_METHOD_HEAD;
-    bool short_body = has_body && res->left != HS_LENGTH_UNKNOWN && res->left > 0;
+    bool short_body = !res->bodiless && res->left != HS_LENGTH_UNKNOWN && res->left > 0;
     if (res->failed || short_body || (res->chunked && !hs_ok(put_last_chunk(x)))) {
         conn_abort(x->conn);
         return;

@@ -99,6 +99,7 @@ struct hs_res {
     bool close;    /* the connection ends after it */
     bool chunked;
     bool failed;   /* a piece could not be queued */
+    bool bodiless; /* what is written is counted, and not sent */
     uint64_t left; /* of a body with a length */
     hs_chain fields, trailers;
     void (*drain_fn)(hs_res *res, void *ctx);
