@@ -43,15 +43,17 @@ make_root()
     git clone -q "$HS_ROOT" "$root$tree"
 }
 
-# Runs a command in the root, in the tree, with a bare environment.
-in_root()
+# Runs a command in the root, in the tree, with a bare environment. The array is for whoever needs
+# the command's own process id.
+set_enter()
 {
     # shellcheck disable=SC2016 # the inner shell expands it
-    chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-        ${no_proxy:+no_proxy="$no_proxy"} \
-        bash -c 'cd "$0" && exec "$@"' "$tree" "$@"
+    enter=(chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"}
+        ${no_proxy:+no_proxy="$no_proxy"} bash -c 'cd "$0" && exec "$@"' "$tree")
 }
+
+in_root() { "${enter[@]}" "$@"; }
 
 failed=0
 
@@ -72,7 +74,7 @@ step()
 ask_server()
 {
     local out=$logs/server.out address='' answer pid status=0
-    in_root ./deploy/serve --listen 127.0.0.1:0 >"$out" 2>&1 &
+    "${enter[@]}" ./deploy/serve --listen 127.0.0.1:0 >"$out" 2>&1 &
     pid=$!
     for _ in $(seq 6000); do
         address=$(grep -oE '127\.0\.0\.1:[1-9][0-9]*' "$out" | head -n 1) || true
@@ -100,6 +102,7 @@ quick_the_second_time()
 run_steps()
 {
     step debootstrap make_root || return 0
+    set_enter
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
