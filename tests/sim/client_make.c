@@ -14,8 +14,8 @@ static const char *const bad_requests[] = {
     "GET / HTTP/1.1\r\nHost : sim\r\n\r\n",
     "GET / HTTP/3.0\r\nHost: sim\r\n\r\n",
     "GET /\x01 HTTP/1.1\r\nHost: sim\r\n\r\n",
-    "POST /collect/1/0/0 HTTP/1.1\r\nHost: sim\r\nContent-Length: 3\r\n"
-    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ("POST /collect/1/0/0 HTTP/1.1\r\nHost: sim\r\nContent-Length: 3\r\n"
+     "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "POST /collect/1/0/0 HTTP/1.1\r\nHost: sim\r\nContent-Length: +3\r\n\r\nabc",
     "POST /collect/1/0/0 HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "POST /collect/1/0/0 HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
