@@ -8,13 +8,16 @@ static void count_timeout(h1_conn *c)
     hs_count(hs_shard_counters(c->server->shard), c->server->count_timeouts, 1);
 }
 
-/* Whether `ms_max` has passed since the phase began; looks again when it will have, if not. */
+/* Whether `ms_max` has passed since the phase began; looks again when it will have, if not. And
+ * sooner, where an answer that begins and ends in the meantime could be stuck by then: so an answer
+ * need not set the timer. */
 static bool is_due(h1_conn *c, uint64_t ms_max)
 {
     uint64_t passed_ms = (hs_shard_now_ns(c->server->shard) - c->since_ns) / HS_MSEC_NS;
     if (passed_ms >= ms_max)
         return true;
-    timeout_within(c, (uint32_t)(ms_max - passed_ms) + 1);
+    uint64_t left_ms = ms_max - passed_ms + 1;
+    timeout_within(c, (uint32_t)HS_MIN(left_ms, c->server->options.send_ms_max));
     return false;
 }
 
@@ -62,7 +65,8 @@ static void look_at_busy(h1_conn *c)
     }
 }
 
-static void look_at_over(h1_conn *c)
+/* The answer is complete, or the connection over, and not all of it is out. */
+static void look_at_rest(h1_conn *c)
 {
     if (send_is_stuck(c)) {
         count_timeout(c);
@@ -78,7 +82,9 @@ void timeout_look(hs_timer *timer)
     const hs_http_options *o = &c->server->options;
     switch ((conn_phase)c->phase) {
     case CONN_IDLE:
-        if (is_due(c, c->fresh ? o->head_ms_max : o->idle_ms_max)) {
+        if (hs_stream_unsent(c->stream) > 0) {
+            look_at_rest(c);
+        } else if (is_due(c, c->fresh ? o->head_ms_max : o->idle_ms_max)) {
             count_timeout(c);
             timeout_phase(c, CONN_OVER);
             timeout_within(c, o->send_ms_max);
@@ -95,7 +101,7 @@ void timeout_look(hs_timer *timer)
         look_at_busy(c);
         break;
     case CONN_OVER:
-        look_at_over(c);
+        look_at_rest(c);
         break;
     }
 }
