@@ -36,8 +36,9 @@ HS_API void hs_res_json(hs_res *res, uint32_t status, hs_span body);
  */
 HS_API HS_NODISCARD hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length);
 
-/* A piece of the body; copied. An answer to HEAD, and a 204 or 304, drop it. Errors: HS_E_USAGE (not
- * begun, or more than the length), -ENOMEM (the connection ends later; stop). Mind hs_res_full. */
+/* A piece of the body; copied. An answer to HEAD, and a 204 or 304, drop it.
+ * Errors: HS_E_USAGE (not begun, or more than the length), -ENOMEM (the connection ends later;
+ * stop). Mind hs_res_full. */
 HS_API HS_NODISCARD hs_err hs_res_write(hs_res *res, hs_span piece);
 
 /* The same without a copy: `piece` must stay valid and the same for ever (constant data). */
