@@ -9,9 +9,10 @@
 static void conn_take_session(h1_conn *c)
 {
     hs_http_server *server = c->server;
-    h1_session *x = hs_pool_take(&server->sessions);
-    if (!x)
+    h1_session *x = server->spare ? server->spare : hs_pool_take(&server->sessions);
+    if (HS_UNLIKELY(!x))
         return;
+    server->spare = NULL;
     memset(x, 0, offsetof(h1_session, head));
     x->conn = c;
     hs_arena_init(&x->arena, conn_chunks(c), session_arena_bytes(server->options.body_bytes_max));
@@ -34,8 +35,10 @@ static void session_clear(h1_session *x)
     hs_pool *chunks = conn_chunks(x->conn);
     drop_chain(&x->res.fields, chunks);
     drop_chain(&x->res.trailers, chunks);
-    hs_arena_reset(&x->arena);
-    give_in(x);
+    if (x->arena.bytes_used > 0)
+        hs_arena_reset(&x->arena);
+    if (x->in)
+        give_in(x);
 }
 
 /* Another request follows in the same session. */
@@ -50,11 +53,15 @@ static void session_next(h1_session *x)
 static void conn_give_session(h1_conn *c)
 {
     h1_session *x = c->session;
-    hs_timer_cancel(c->server->shard, &x->soon);
+    if (HS_UNLIKELY(hs_timer_active(&x->soon)))
+        hs_timer_cancel(c->server->shard, &x->soon);
     session_clear(x);
     drop_chain(&x->stash, conn_chunks(c));
     c->session = NULL;
-    hs_pool_give(&c->server->sessions, x);
+    if (!c->server->spare)
+        c->server->spare = x;
+    else
+        hs_pool_give(&c->server->sessions, x);
 }
 
 /* ---- requests ---- */

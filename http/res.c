@@ -65,9 +65,10 @@ static void send_whole(hs_res *res, uint32_t status, hs_span type, hs_span body)
     HS_ASSERT(status >= 200);
     if (res->state != RES_OPEN || c->phase == CONN_OVER)
         return;
-    hs_err err = write_head(x, status, body.len, type);
-    if (hs_ok(err) && body.len > 0 && !bodiless(x, status))
-        err = hs_chain_append(hs_stream_out(c->stream), conn_chunks(c), body);
+    hs_span rest = bodiless(x, status) ? hs_span_of(NULL, 0) : body;
+    hs_err err = write_head(x, status, body.len, type, &rest);
+    if (hs_ok(err) && rest.len > 0)
+        err = hs_chain_append(hs_stream_out(c->stream), conn_chunks(c), rest);
     if (hs_ok(err))
         complete(x);
     else
@@ -95,7 +96,8 @@ hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length)
     HS_ASSERT(status >= 200);
     HS_ENSURE(res->state == RES_OPEN, HS_E_USAGE);
     HS_TRY(hs_req_defer(&x->req));
-    hs_err err = write_head(x, status, length, hs_span_of(NULL, 0));
+    hs_span none = hs_span_of(NULL, 0);
+    hs_err err = write_head(x, status, length, none, &none);
     if (!hs_ok(err)) {
         conn_abort(x->conn);
         return err;

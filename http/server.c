@@ -94,6 +94,8 @@ void hs_http_server_destroy(hs_http_server *server)
     HS_ASSERT(hs_list_empty(&server->conns_all));
     HS_ASSERT(server->active == 0);
     hs_shard_trim_remove(&server->trim);
+    if (server->spare)
+        hs_pool_give(&server->sessions, server->spare);
     hs_pool_fini(&server->in_large);
     hs_pool_fini(&server->in_small);
     hs_pool_fini(&server->sessions);

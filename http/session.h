@@ -125,6 +125,7 @@ struct hs_http_server {
     hs_http_handler *handler;
     void *ctx;
     hs_pool sessions, in_small, in_large;
+    h1_session *spare; /* the last that was given back: most requests need no other */
     hs_trim trim;
     hs_timer_fn *on_timer;
     hs_list conns_all;
@@ -224,6 +225,7 @@ static inline bool body_discardable(const h1_session *x)
 const char *write_date(hs_http_server *server);
 /* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is
  * a Content-Type or empty. Decides whether the connection lives on. */
-HS_NODISCARD hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type);
+HS_NODISCARD hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type,
+                               hs_span *body);
 /* Queue a whole answer that closes. */
 HS_NODISCARD hs_err write_error(h1_conn *c, uint32_t status);

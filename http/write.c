@@ -24,6 +24,8 @@ const char *write_date(hs_http_server *server)
 
 static uint8_t *put(uint8_t *at, hs_span s)
 {
+    if (s.len == 0)
+        return at;
     memcpy(at, s.ptr, s.len);
     return at + s.len;
 }
@@ -93,14 +95,15 @@ static uint8_t *put_connection(uint8_t *at, const h1_session *x)
     return at;
 }
 
-hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type)
+hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type, hs_span *body)
 {
     h1_conn *c = x->conn;
     hs_res *res = &x->res;
     hs_pool *chunks = conn_chunks(c);
     hs_chain *out = hs_stream_out(c->stream);
     HS_ENSURE(out, -ENOMEM);
-    uint8_t *start = hs_chain_reserve(out, chunks, HEAD_ROOM);
+    size_t with_body = body->len <= HS_CHUNK_ROOM - HEAD_ROOM ? body->len : 0;
+    uint8_t *start = hs_chain_reserve(out, chunks, HEAD_ROOM + with_body);
     HS_ENSURE(start, -ENOMEM);
     /* A server that began to drain, and a body that cannot be read over, end the connection. */
     if (c->server->draining || (x->req.body == BODY_UNREAD && !body_discardable(x)))
@@ -113,6 +116,8 @@ hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type)
     if (HS_LIKELY(res->fields.len == 0)) {
         at = put(at, HS_SPAN("\r\n"));
         HS_ASSERT(at <= start + HEAD_ROOM);
+        at = put(at, hs_span_of(body->ptr, with_body));
+        *body = hs_span_from(*body, with_body);
         hs_chain_commit(out, (size_t)(at - start));
         return HS_OK;
     }

@@ -41,7 +41,8 @@ static void give_tx(tcp_conn *c)
 {
     HS_ASSERT(!hs_op_active(&c->tx->send.op));
     HS_ASSERT(!hs_timer_active(&c->tx->linger));
-    hs_chain_clear(&c->tx->chain, hs_shard_chunks(c->s.shard));
+    if (c->tx->chain.head)
+        hs_chain_clear(&c->tx->chain, hs_shard_chunks(c->s.shard));
     hs_pool_give(&c->tcp->txs, c->tx);
     c->tx = NULL;
 }

@@ -29,7 +29,7 @@ static void over(client *c, bool reset)
 {
     HS_ASSERT(!c->over);
     c->over = true;
-    sim_event *events[] = {&c->write, &c->read, &c->doom, &c->patience, &c->think};
+    sim_event *events[] = {&c->write, &c->read, &c->doom, &c->patience};
     for (size_t i = 0; i < HS_ARRAY_LEN(events); i++)
         sim_event_cancel(c->run->w, events[i]);
     sim_peer_close(c->peer, reset);
@@ -70,8 +70,8 @@ static bool status_fits(const client *c, uint32_t status)
 static bool drain_forgot(const client *c)
 {
     const client_run *run = c->run;
-    return run->draining && current(c)->asked_ns > run->drain_ns + 200 * HS_MSEC_NS &&
-           !c->answer.close && !excused(c);
+    return run->draining && current(c)->asked_ns > run->drain_ns + HS_SEC_NS && !c->answer.close &&
+           !excused(c);
 }
 
 static void answer_complete(client *c)
@@ -171,24 +171,12 @@ static void read_byte(client *c, uint8_t byte)
     }
 }
 
-static void thought(sim_world *w, sim_event *event)
-{
-    (void)w;
-    client *c = HS_CONTAINER_OF(event, client, think);
-    c->thinking = false;
-    write_soon(c);
-}
-
 static void after_answers(client *c)
 {
     bool all = c->answered == c->requests_len;
     if (all && !c->server_closes && c->ending == CLIENT_CLOSES) {
         c->run->unharmed++;
         over(c, false);
-    } else if (c->think_ms_max > 0 && c->answered == c->written) {
-        c->thinking = true;
-        sim_event_set(c->run->w, &c->think, sim_spread(c->run->w, c->think_ms_max) * HS_MSEC_NS,
-                      thought);
     } else {
         write_soon(c);
     }
@@ -247,7 +235,7 @@ static void patience_ends(sim_world *w, sim_event *event)
 /* Whether there is a byte to write now; makes the next request's where it is time. */
 static bool has_bytes(client *c)
 {
-    if (c->silent || c->finished || c->server_closes || !c->open || c->thinking)
+    if (c->silent || c->finished || c->server_closes || !c->open)
         return false;
     if (c->out_at == c->out_len) {
         if (c->written == c->requests_len || c->written - c->answered >= c->depth)

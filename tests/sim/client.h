@@ -41,7 +41,6 @@ typedef struct client {
     uint32_t answered; /* whose answers are complete */
     uint32_t depth;    /* requests under way at a time */
     uint32_t piece_max, delay_us_max, read_max, read_us_max;
-    uint32_t think_ms_max; /* between an answer and the next request */
     client_ending ending;
     bool open, over, server_closes, finished;
     bool may_close; /* the server may close after what it was asked */
@@ -54,8 +53,7 @@ typedef struct client {
     uint64_t body_at;
     uint64_t all_ns; /* when all was answered */
     uint32_t interims;
-    bool thinking;
-    sim_event write, read, doom, patience, think;
+    sim_event write, read, doom, patience;
 } client;
 
 typedef struct client_run {

@@ -38,10 +38,6 @@ static void draw_request(sim_world *w, request *r, uint32_t id, bool heavy)
     } else {
         r->head = sim_below(w, 8) == 0;
     }
-    if (heavy && sim_below(w, 3) == 0) {
-        *r = (request){.id = id, .kind = SCRIPT_ECHO, .has_body = true, .chunked = sim_below(w, 2)};
-        r->body_len = 300000 + (uint32_t)sim_below(w, 300000);
-    }
     r->old = !r->chunked && !r->expect && sim_below(w, 24) == 0;
     r->close = r->old || sim_below(w, 24) == 0;
 }
@@ -63,12 +59,9 @@ void client_draw(sim_world *w, client *c)
     c->ending = (client_ending)sim_below(w, CLIENT_ENDINGS);
     if (sim_below(w, 2))
         c->ending = CLIENT_CLOSES;
-    c->think_ms_max = sim_below(w, 3) ? 0 : (uint32_t)sim_spread(w, 3000);
-    if (heavy) { /* in large pieces, or it would take all day; and read late, so that much waits */
-        c->piece_max = 1u << 20;
-        c->delay_us_max = 0;
+    if (heavy) { /* long bodies in small pieces, or read slowly, would take all day */
+        c->piece_max = HS_MAX(c->piece_max, 1000);
         c->read_max = 1u << 20;
-        c->read_us_max = sim_below(w, 2) ? 0 : 100000;
     }
 }
 

@@ -82,7 +82,8 @@ static inline void rig_fini(void)
     }
     if (r.server) {
         cr_assert_eq(hs_http_server_active(r.server), 0);
-        cr_assert_eq(r.server->sessions.slots_used, 0);
+        /* One may be kept at hand for the next request. */
+        cr_assert_eq(r.server->sessions.slots_used, r.server->spare != NULL);
         cr_assert_eq(r.server->in_small.slots_used, 0);
         cr_assert_eq(r.server->in_large.slots_used, 0);
         hs_http_server_destroy(r.server);
