@@ -127,13 +127,19 @@ static void maybe_finish(tcp_conn *c)
         finish(c);
 }
 
-static void die(tcp_conn *c, int32_t why)
+/* End the connection. Our side's FIN tells the peer that it has all that there is; where that is
+ * not so (`reset`), the connection ends without one. */
+static void die_how(tcp_conn *c, int32_t why, bool reset)
 {
     if (c->state == TCP_DYING)
         return;
+    bool finished = c->state == TCP_LINGER;
     c->state = TCP_DYING;
     c->why = (int16_t)why;
-    hs_io_shutdown(io_of(c), c->fd, SHUT_RDWR);
+    if (reset && !finished)
+        hs_io_reset(io_of(c), c->fd);
+    else
+        hs_io_shutdown(io_of(c), c->fd, SHUT_RDWR);
     if (hs_op_active(&c->recv))
         hs_io_cancel(io_of(c), &c->recv);
     if (c->tx && hs_op_active(&c->tx->send.op))
@@ -144,6 +150,11 @@ static void die(tcp_conn *c, int32_t why)
     c->posted = true;
     c->gone = (hs_task){0};
     hs_task_post(c->s.shard, &c->gone, on_gone);
+}
+
+static void die(tcp_conn *c, int32_t why)
+{
+    die_how(c, why, false);
 }
 
 static void on_linger(hs_timer *timer)
@@ -179,7 +190,7 @@ static void tcp_close(hs_stream *s)
 
 static void tcp_abort(hs_stream *s)
 {
-    die(conn_of(s), HS_E_CLOSED);
+    die_how(conn_of(s), HS_E_CLOSED, true);
 }
 
 /* ---- completions ---- */

@@ -107,7 +107,8 @@ static inline void hs_stream_close(hs_stream *s)
     s->ops->close(s);
 }
 
-/* End the connection at once; what is unsent is dropped. `closed` follows. */
+/* End the connection at once: what is unsent is dropped, and the peer sees a reset, so that it
+ * cannot take a part for the whole. `closed` follows. */
 static inline void hs_stream_abort(hs_stream *s)
 {
     s->ops->abort(s);

@@ -78,6 +78,7 @@ typedef struct hs_io_ops {
     void (*start)(hs_io *io, hs_op *op);
     void (*cancel)(hs_io *io, hs_op *op);
     void (*shutdown)(hs_io *io, int fd, int how);
+    void (*reset)(hs_io *io, int fd);
     void (*close)(hs_io *io, int fd);
     uint32_t (*turn)(hs_io *io, uint64_t deadline_ns, hs_io_event *events, uint32_t max);
     void (*buf_give)(hs_io *io, uint16_t buf);
@@ -203,6 +204,15 @@ static inline int hs_io_sockname(hs_io *io, int fd, struct sockaddr *addr, sockl
     HS_ASSERT(fd >= 0);
     HS_ASSERT(addr != NULL && addr_len != NULL);
     return io->ops->sockname(io, fd, addr, addr_len);
+}
+
+/* Make the close of the connected socket `fd` a reset (RFC 9293 section 3.10.5): what is unsent is
+ * dropped, and the peer cannot take the end for a clean one. Not after hs_io_shutdown of our side.
+ */
+static inline void hs_io_reset(hs_io *io, int fd)
+{
+    HS_ASSERT(fd >= 0);
+    io->ops->reset(io, fd);
 }
 
 /* Close `fd`. No op may be active on it: a socket closed under an armed receive sends no FIN. */

@@ -54,6 +54,7 @@ struct sim_peer {
     int fd;
     bool spared, harmed;
     bool shut_rd, shut_wr;         /* by the server */
+    bool reset_on_close;           /* by the server: its close is a reset */
     bool server_reset, reset_told; /* the server's side was reset; and got the error */
     bool peer_reset;               /* the peer's side was reset */
     bool peer_gone;                /* the peer closed */
@@ -195,6 +196,7 @@ void sim_kick(sim_world *w, int fd);
 int sim_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
                bool reuse_port);
 int sim_sockname(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len);
+void sim_reset_on_close(hs_io *io, int fd);
 void sim_shutdown(hs_io *io, int fd, int how);
 void sim_close(hs_io *io, int fd);
 /* What poll(2) would say. */

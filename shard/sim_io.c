@@ -331,6 +331,7 @@ const hs_io_ops sim_io_ops = {
     .start = start,
     .cancel = cancel,
     .shutdown = sim_shutdown,
+    .reset = sim_reset_on_close,
     .close = sim_close,
     .turn = turn,
     .buf_give = buf_give,

@@ -152,13 +152,23 @@ void sim_shutdown(hs_io *io, int fd, int how)
     sim_kick(w, fd);
 }
 
+void sim_reset_on_close(hs_io *io, int fd)
+{
+    sim_world *w = ((sim_io *)io)->w;
+    sim_fd *f = sim_fd_at(w, fd);
+    HS_ASSERT(f->kind == SIM_FD_STREAM);
+    HS_ASSERT(!f->peer->shut_wr); /* the peer could take the end for a clean one */
+    sim_note(w, "reset on close", fd, 0, 0);
+    f->peer->reset_on_close = true;
+}
+
 static void close_stream(sim_peer *peer)
 {
     HS_ASSERT(peer->stage == SIM_OPEN);
     peer->stage = SIM_CLOSED;
     if (peer->server_reset)
         return;
-    if (sim_pipe_unread(&peer->up) > 0)
+    if (peer->reset_on_close || sim_pipe_unread(&peer->up) > 0)
         sim_reset_peer(peer);
     else if (!peer->shut_wr)
         sim_down_finish(peer);

@@ -57,3 +57,11 @@ int sock_name(int fd, struct sockaddr *addr, socklen_t *addr_len)
     HS_ASSERT(addr != NULL && addr_len != NULL);
     return getsockname(fd, addr, addr_len) == 0 ? 0 : -errno;
 }
+
+void sock_reset(int fd)
+{
+    HS_ASSERT(fd >= 0);
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    /* A socket that refuses is gone already. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}

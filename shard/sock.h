@@ -14,3 +14,6 @@ HS_NODISCARD int sock_listen(const struct sockaddr *addr, socklen_t addr_len, in
 
 /* What hs_io_sockname says. */
 HS_NODISCARD int sock_name(int fd, struct sockaddr *addr, socklen_t *addr_len);
+
+/* What hs_io_reset says. */
+void sock_reset(int fd);

@@ -176,6 +176,12 @@ static void uring_close(hs_io *io, int fd)
     ignore_result(sqe);
 }
 
+static void uring_reset(hs_io *io, int fd)
+{
+    (void)io;
+    sock_reset(fd);
+}
+
 static int uring_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
                         bool reuse_port)
 {
@@ -513,6 +519,7 @@ const hs_io_ops uring_ops = {
     .start = uring_start,
     .cancel = uring_cancel,
     .shutdown = uring_shutdown,
+    .reset = uring_reset,
     .close = uring_close,
     .turn = uring_turn,
     .buf_give = uring_buf_give,
