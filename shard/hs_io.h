@@ -14,7 +14,7 @@
  * 3. Received bytes are borrowed until the callback returns.
  * 4. Callbacks run from the loop, never inside a start function or another callback.
  * 5. Everything here belongs to one shard's thread, except hs_io_wake_any.
- * Tested by: tests/unit/shard_io.c on each backend, and by everything above it. */
+ * Tested by: tests/unit/shard_io_sim.c, tests/unit/shard_io_uring.c, and by everything above it. */
 #pragma once
 
 #include <sys/socket.h>

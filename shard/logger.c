@@ -134,5 +134,10 @@ void logger_stop(logger *l)
     sem_post(&l->wake);
     int rc = pthread_join(l->thread, NULL);
     HS_ASSERT(rc == 0);
+    /* Lines that were dropped after the last one that fitted must not go untold. */
+    for (uint32_t i = 0; i < l->logs_len; i++)
+        if (l->logs[i].dropped > 0)
+            hs_log_write(&l->logs[i], HS_LOG_ERROR, "the log ends here");
+    drain(l);
     free_logger(l, l->logs_len - 1);
 }
