@@ -1,5 +1,6 @@
 /* The log writer's thread, for real: a reader that does not read holds up nobody, and every line is
- * either written or counted as missing. A plain program, so that it runs under ThreadSanitizer too. */
+ * either written or counted as missing.
+ * A plain program, so that it runs under ThreadSanitizer too. */
 #include "logger.h"
 
 #include <fcntl.h>
