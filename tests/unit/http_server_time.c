@@ -62,6 +62,21 @@ Test(http_server_time, between_requests_there_is_a_minute)
     rig_fini();
 }
 
+Test(http_server_time, a_minute_from_the_end_of_the_answer)
+{
+    client c;
+    rig_start(handle_defer);
+    connect_client(&c);
+    ask(&c, GET);
+    bench_run(&r.b, 45000);
+    hs_res_text(r.res, 200, HS_SPAN("hello"));
+    bench_run(&r.b, 10);
+    cr_assert_str_eq(got(&c), HELLO);
+    ends_at(&c, 60000 - 10, "");
+    client_fini(&c);
+    rig_fini();
+}
+
 Test(http_server_time, a_head_after_a_rest_has_its_own_time)
 {
     client c;
@@ -128,6 +143,24 @@ Test(http_server_time, a_body_that_comes_too_slowly)
     cr_assert_eq(r.aborts, 1);
 }
 
+/* Each window is judged by itself: a quick start buys no time. */
+Test(http_server_time, a_body_that_becomes_slow)
+{
+    static char start[20000];
+    client c;
+    rig_start(handle_body);
+    connect_client(&c);
+    ask(&c, POST(60000));
+    client_send(&c, start, sizeof start);
+    bench_run(&r.b, 1000);
+    cr_assert_eq(r.body_len, sizeof start);
+    uint32_t seconds = drip(&c, 200);
+    cr_assert(seconds >= 10 && seconds <= 31, "%u", seconds);
+    cr_assert_str_eq(got(&c), TIMED_OUT);
+    client_fini(&c);
+    rig_fini();
+}
+
 Test(http_server_time, a_body_that_is_just_fast_enough)
 {
     client c;
@@ -179,12 +212,15 @@ static void handle_small_whole(hs_req *req, hs_res *res, void *ctx)
 }
 
 /* After how many milliseconds a client that reads nothing is cut off, at most 200 s. */
-static uint64_t cut_off_after(hs_http_handler *handle)
+static uint64_t cut_off_after(hs_http_handler *handle, uint64_t rest_ms)
 {
     client c;
     uint64_t ms = 0;
-    rig_start(handle);
+    rig_start(handle_hello);
     connect_client(&c);
+    cr_assert_str_eq(ask(&c, GET), HELLO);
+    bench_run(&r.b, rest_ms);
+    r.handle = handle;
     client_read(&c, false);
     client_say(&c, GET);
     while (hs_tcp_conns(r.tcp) > 0 && ms < 200000) {
@@ -201,9 +237,12 @@ Test(http_server_time, a_reader_that_takes_nothing)
 {
     hs_http_handler *const handlers[] = {handle_big_begun, handle_big_whole, handle_small_whole};
     for (size_t i = 0; i < HS_ARRAY_LEN(handlers); i++) {
-        uint64_t ms = cut_off_after(handlers[i]);
-        /* The clock starts anew with the last byte that it took, and is looked at now and then. */
-        cr_expect(ms >= 30000 && ms <= 62000, "handler %zu: after %d ms", i, (int)ms);
+        for (uint64_t rest_ms = 0; rest_ms < 60000; rest_ms += 12000) {
+            uint64_t ms = cut_off_after(handlers[i], rest_ms);
+            /* Counted from its last byte, and looked at as often as it may last. */
+            cr_expect(ms >= 30000 && ms <= 62000, "handler %zu after %d ms: %d ms", i, (int)rest_ms,
+                      (int)ms);
+        }
     }
 }
 

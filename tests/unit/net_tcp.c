@@ -593,7 +593,40 @@ Test(net_tcp, a_paused_stream_can_be_closed)
     rig_fini();
 }
 
+/* The cancel of the pause is still under way when the stream is closed. */
+Test(net_tcp, a_stream_paused_just_now_can_be_closed)
+{
+    client c;
+    rig_init(NULL, 0);
+    side *sd = pair_up(&c);
+    hs_stream_pause(sd->s);
+    shut(sd);
+    bench_run(&r.b, 10);
+    cr_assert_eq(sd->closes, 0);
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 10);
+    cr_assert_eq(sd->closes, 1); /* it heard the end, and did not wait for the linger's */
+    client_fini(&c);
+    rig_fini();
+}
+
 /* ---- sending ---- */
+
+Test(net_tcp, a_close_flushes)
+{
+    client c;
+    rig_init(NULL, 0);
+    side *sd = pair_up(&c);
+    hs_chain *out = hs_stream_out(sd->s);
+    cr_assert_not_null(out);
+    cr_assert(hs_ok(hs_chain_append(out, hs_shard_chunks(r.b.shard), HS_SPAN("last words"))));
+    shut(sd);
+    bench_run(&r.b, 10);
+    cr_assert_str_eq(c.in, "last words");
+    cr_assert_eq(c.told & (SIM_PEER_EOF | SIM_PEER_RESET), SIM_PEER_EOF);
+    client_fini(&c);
+    rig_fini();
+}
 
 Test(net_tcp, the_marks_of_the_send_queue)
 {
@@ -760,8 +793,9 @@ Test(net_tcp, a_listener_closes_with_connections_on_the_way)
     hs_listener_close(r.listener);
     r.listener = NULL;
     bench_run(&r.b, 1000);
+    cr_assert_eq(r.sides_len, 0); /* what came after the close is not served */
     uint32_t open = 0;
-    for (int i = 0; i < 10; i++) /* each was taken, refused or ended */
+    for (int i = 0; i < 10; i++) /* each was refused or ended */
         open += !(c[i].told & (SIM_PEER_EOF | SIM_PEER_RESET | SIM_PEER_REFUSED));
     cr_assert_eq(open, r.sides_len);
     cr_assert_eq(hs_tcp_conns(r.tcp), r.sides_len);
