@@ -1,7 +1,10 @@
 /* The inside of a simulated world, for the files sim_*.c.
  *
- * Owns: the structs. sim_world.c has the clock and the turns, sim_net.c the wires, sim_sock.c the
- * files, sim_io.c the seam, sim_fault.c what goes wrong, sim_co.c the stacks. */
+ * Owns: the structs, and the order of the files, each of which calls only those before it:
+ * sim_fault.c what goes wrong, sim_co.c the stacks, sim_clock.c time and chance, sim_cq.c the
+ * completions, sim_turn.c the threads, sim_net.c the wires, sim_sock.c the files, sim_op.c the ops,
+ * sim_io.c the seam, sim_world.c the whole. What happens on a wire goes up through two functions
+ * that the world keeps. */
 #pragma once
 
 #include "hs_limits.h"
@@ -156,16 +159,35 @@ struct sim_world {
     sim_io *running; /* whose thread runs, or NULL */
     uint32_t fds_open;
     sim_fd fds[SIM_FDS_MAX];
+    /* What the wires and the files tell those above them; set once, by sim_world_create. */
+    int (*knock)(sim_peer *peer);       /* a connection comes: see sim_listener_queue */
+    void (*kick)(sim_world *w, int fd); /* something changed for a file: see sim_kick */
 };
 
-/* ---- sim_world.c ---- */
+/* ---- sim_clock.c; also the random numbers, events and notes of sim.h ---- */
 const hs_mem *sim_mem(void);
 /* The clock moves a little: code ran. */
 void sim_spend(sim_world *w);
-/* The calling turn waits until its backend has something, or `deadline`. False: it never will. */
-bool sim_wait(sim_io *io, uint64_t deadline);
 /* A delay of a late thing in ns. */
 uint64_t sim_late(sim_world *w, uint32_t chance);
+/* Run the first event that is due. False: none is. */
+bool sim_event_run(sim_world *w);
+/* A checksum of bytes, going on from `sum`. */
+uint64_t sim_sum(uint64_t sum, const uint8_t *p, size_t len);
+
+/* ---- sim_cq.c ---- */
+/* Queue a completion. */
+void sim_post(sim_op *o, int32_t res, bool more, bool has_buf, uint16_t buf);
+/* Whether one may be told now. */
+bool sim_cq_ready(const sim_io *io);
+/* The next one to tell, or cq_len. */
+uint32_t sim_cq_pick(sim_io *io);
+/* The world stops at the moment when the next one may be told. */
+void sim_cq_set_due(sim_io *io);
+
+/* ---- sim_turn.c; also the threads and steps of sim.h ---- */
+/* The calling turn waits until its backend has something, or `deadline`. False: it never will. */
+bool sim_wait(sim_io *io, uint64_t deadline);
 
 /* ---- sim_net.c ---- */
 uint32_t sim_pipe_room(const sim_pipe *p);
@@ -189,10 +211,9 @@ sim_fd *sim_fd_at(sim_world *w, int fd);
 /* The lowest free number, or a negated errno. */
 int sim_fd_take(sim_world *w, sim_fd_kind kind);
 void sim_fd_release(sim_world *w, int fd);
-/* A listener of `port` that takes a connection now: its number, -EAGAIN or -ECONNREFUSED. */
-int sim_listener_find(sim_world *w, uint16_t port);
-/* Something changed for `fd`: its ops are looked at again. */
-void sim_kick(sim_world *w, int fd);
+/* Put a connection into the backlog of a listener of its port: the listener's number, -EAGAIN where
+ * there is no room, or -ECONNREFUSED. */
+int sim_listener_queue(sim_peer *peer);
 int sim_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
                bool reuse_port);
 int sim_sockname(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len);
@@ -206,8 +227,8 @@ uint16_t sim_readiness(sim_world *w, int fd);
 /* The kernel looks at an op `after_ns` from now. */
 void sim_op_look(sim_op *o, uint64_t after_ns);
 void sim_op_cancel_look(sim_op *o, uint64_t after_ns);
-/* A checksum of bytes, going on from `sum`. */
-uint64_t sim_sum(uint64_t sum, const uint8_t *p, size_t len);
+/* Something changed for `fd`: its ops are looked at again. */
+void sim_kick(sim_world *w, int fd);
 /* A checksum of all memory that a send names. */
 uint64_t sim_send_sum(const hs_op_send *send);
 /* Hand buffers of the policy to the kernel. */
@@ -219,7 +240,3 @@ void sim_provide_one(sim_io *io, uint16_t buf);
 extern const hs_io_ops sim_io_ops;
 HS_NODISCARD hs_err sim_io_create(sim_world *w, uint32_t number, const hs_mem *mem, sim_io **out);
 void sim_io_free(sim_io *io);
-/* Whether a turn that waits would go on now. */
-bool sim_io_ready(const sim_io *io);
-/* Queue a completion. */
-void sim_post(sim_op *o, int32_t res, bool more, bool has_buf, uint16_t buf);

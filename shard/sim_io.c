@@ -1,9 +1,8 @@
 /* The simulated backend: the seam of hs_io.h over a fake kernel.
  *
- * Owns: what was started and not told, and the order in which completions are told: within one op
- * as they came, between ops as the seed has it. Checks that its caller keeps the rules of the seam.
- * Must not know: what an op does. Tested by: tests/unit/shard_io_sim.c. */
-#include <errno.h>
+ * Owns: what was started and not told, and what a turn shows to the kernel. Checks that its caller
+ * keeps the rules of the seam. Must not know: what an op does, which completion is told first.
+ * Tested by: tests/unit/shard_io_sim.c. */
 #include <string.h>
 
 #include "sim_inside.h"
@@ -89,69 +88,6 @@ static void op_end(sim_op *o)
 
 /* ---- completions ---- */
 
-static void due(sim_world *w, sim_event *event)
-{
-    (void)w, (void)event; /* time has come: sim_io_ready sees it */
-}
-
-static void set_due(sim_io *io)
-{
-    uint64_t at = UINT64_MAX;
-    for (uint32_t i = 0; i < io->cq_len; i++)
-        at = HS_MIN(at, io->cq[i].at);
-    if (at != UINT64_MAX && at > io->w->now)
-        sim_event_set(io->w, &io->due, at - io->w->now, due);
-}
-
-void sim_post(sim_op *o, int32_t res, bool more, bool has_buf, uint16_t buf)
-{
-    sim_io *io = o->io;
-    sim_world *w = io->w;
-    HS_ASSERT(o->state != SIM_OP_ENDED);
-    HS_ASSERT(io->cq_len < SIM_CQ_MAX);
-    uint64_t at = w->now + sim_late(w, w->faults.done_late);
-    o->last_at = HS_MAX(o->last_at, at);
-    io->cq[io->cq_len++] = (sim_cqe){
-        .op = o, .at = o->last_at, .res = res, .buf = buf, .has_buf = has_buf, .more = more};
-    if (!more) {
-        o->state = SIM_OP_ENDED;
-        sim_event_cancel(w, &o->attempt);
-        sim_event_cancel(w, &o->cancel);
-    }
-    sim_note(w, "done", o->fd, res, more);
-    set_due(io);
-}
-
-bool sim_io_ready(const sim_io *io)
-{
-    if (io->woken)
-        return true;
-    for (uint32_t i = 0; i < io->cq_len; i++)
-        if (io->cq[i].at <= io->w->now)
-            return true;
-    return false;
-}
-
-/* The next completion to tell, or cq_len. */
-static uint32_t pick(sim_io *io)
-{
-    sim_world *w = io->w;
-    uint32_t from = 0;
-    if (io->cq_len > 1 && sim_chance(w, w->faults.reorder))
-        from = (uint32_t)sim_below(w, io->cq_len);
-    uint32_t found = io->cq_len;
-    for (uint32_t i = 0; i < io->cq_len && found == io->cq_len; i++)
-        if (io->cq[(from + i) % io->cq_len].at <= w->now)
-            found = (from + i) % io->cq_len;
-    if (found == io->cq_len)
-        return found;
-    /* An earlier one of the same op goes first. */
-    for (uint32_t i = 0; i < found; i++)
-        if (io->cq[i].op == io->cq[found].op)
-            return i;
-    return found;
-}
-
 static void check_untouched(const sim_op *o)
 {
     HS_ASSERT(o->op->done == o->done);
@@ -186,13 +122,13 @@ static uint32_t reap(sim_io *io, hs_io_event *events, uint32_t max)
     }
     uint32_t n = 0;
     while (n < max) {
-        uint32_t at = pick(io);
+        uint32_t at = sim_cq_pick(io);
         if (at == io->cq_len)
             break;
         tell(io, at, &events[n++]);
     }
     if (n > 0)
-        set_due(io);
+        sim_cq_set_due(io);
     return n;
 }
 

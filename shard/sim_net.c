@@ -3,7 +3,8 @@
  * Owns: what is on its way, when it arrives, how much fits, and how a connection ends: in order
  * (FIN) or not (reset). It behaves as TCP of Linux does where a server could tell: data that
  * arrives at a closed socket, or is unread when it is closed, is answered by a reset, which drops
- * what is still on its way. Must not know: ops. Tested by: tests/unit/shard_io_sim.c. */
+ * what is still on its way. Must not know: the files, listeners and ops at the server's end, which
+ * the world tells for it. Tested by: tests/unit/shard_io_sim.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -184,7 +185,7 @@ static void server_reset(sim_peer *peer)
     pipe_drop(peer->w, &peer->down, false);
     sim_note(peer->w, "server reset", peer->number, peer->fd, 0);
     if (peer->stage == SIM_OPEN)
-        sim_kick(peer->w, peer->fd);
+        peer->w->kick(peer->w, peer->fd);
 }
 
 static void reset_up_arrived(sim_world *w, sim_event *event)
@@ -199,7 +200,7 @@ static void up_arrived(sim_world *w, sim_event *event)
     uint64_t before = peer->up.arrived;
     pipe_arrived(w, &peer->up, up_arrived);
     if (peer->stage == SIM_OPEN)
-        sim_kick(w, peer->fd);
+        w->kick(w, peer->fd);
     else if (peer->stage == SIM_CLOSED && peer->up.arrived > before)
         sim_reset_peer(peer);
 }
@@ -254,7 +255,7 @@ void sim_peer_opened(sim_peer *peer)
 static void connect_arrived(sim_world *w, sim_event *event)
 {
     sim_peer *peer = HS_CONTAINER_OF(event, sim_peer, connect);
-    int fd = sim_listener_find(w, peer->port);
+    int fd = w->knock(peer);
     if (fd == -EAGAIN) { /* no room in the backlog: the first packet is sent again */
         sim_event_set(w, &peer->connect, HS_SEC_NS, connect_arrived);
         return;
@@ -264,12 +265,10 @@ static void connect_arrived(sim_world *w, sim_event *event)
         tell(peer, SIM_PEER_REFUSED);
         return;
     }
-    sim_fd *listener = sim_fd_at(w, fd);
-    listener->backlog[listener->backlog_len++] = peer;
     peer->stage = SIM_QUEUED;
     peer->fd = fd;
     sim_note(w, "connected", peer->number, fd, 0);
-    sim_kick(w, fd);
+    w->kick(w, fd);
     sim_peer_opened(peer);
     tell(peer, SIM_PEER_OPEN);
 }
@@ -360,7 +359,7 @@ size_t sim_peer_read(sim_peer *peer, void *out, size_t max)
     if (n > 0)
         sim_note(peer->w, "peer read", peer->number, n, sim_sum(0, out, n));
     if (n > 0 && was_full && peer->stage == SIM_OPEN)
-        sim_kick(peer->w, peer->fd);
+        peer->w->kick(peer->w, peer->fd);
     return n;
 }
 

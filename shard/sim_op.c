@@ -105,21 +105,6 @@ static void look_recv(sim_op *o, sim_peer *peer)
 
 /* ---- send ---- */
 
-uint64_t sim_sum(uint64_t sum, const uint8_t *p, size_t len)
-{
-    while (len >= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        sum = (sum ^ word) * UINT64_C(0x9fb21c651e98df25);
-        sum ^= sum >> 32;
-        p += 8;
-        len -= 8;
-    }
-    while (len-- > 0)
-        sum = (sum ^ *p++) * UINT64_C(0x100000001b3);
-    return sum;
-}
-
 uint64_t sim_send_sum(const hs_op_send *send)
 {
     uint64_t sum = send->iov_len;
@@ -268,6 +253,13 @@ static void attempt(sim_world *w, sim_event *event)
 void sim_op_look(sim_op *o, uint64_t after_ns)
 {
     sim_event_set(o->io->w, &o->attempt, after_ns, attempt);
+}
+
+void sim_kick(sim_world *w, int fd)
+{
+    for (sim_op *o = sim_fd_at(w, fd)->ops; o; o = o->next_fd)
+        if (o->state == SIM_OP_ARMED && !hs_heap_has(&o->attempt.node))
+            sim_op_look(o, sim_late(w, w->faults.op_late));
 }
 
 static void cancel_now(sim_world *w, sim_event *event)

@@ -40,13 +40,6 @@ void sim_fd_release(sim_world *w, int fd)
     f->kind = SIM_FD_FREE;
 }
 
-void sim_kick(sim_world *w, int fd)
-{
-    for (sim_op *o = sim_fd_at(w, fd)->ops; o; o = o->next_fd)
-        if (o->state == SIM_OP_ARMED && !hs_heap_has(&o->attempt.node))
-            sim_op_look(o, sim_late(w, w->faults.op_late));
-}
-
 /* ---- listening ---- */
 
 static const uint16_t *port_of(const struct sockaddr *addr, socklen_t len)
@@ -108,7 +101,8 @@ int sim_sockname(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len)
     return 0;
 }
 
-int sim_listener_find(sim_world *w, uint16_t port)
+/* A listener of `port` that takes a connection now: its number, -EAGAIN or -ECONNREFUSED. */
+static int listener_find(sim_world *w, uint16_t port)
 {
     int found = -ECONNREFUSED;
     uint64_t seen = 0;
@@ -121,6 +115,16 @@ int sim_listener_find(sim_world *w, uint16_t port)
         return found;
     const sim_fd *f = sim_fd_at(w, found);
     return f->backlog_len < f->backlog_max ? found : -EAGAIN;
+}
+
+int sim_listener_queue(sim_peer *peer)
+{
+    int fd = listener_find(peer->w, peer->port);
+    if (fd < 0)
+        return fd;
+    sim_fd *f = sim_fd_at(peer->w, fd);
+    f->backlog[f->backlog_len++] = peer;
+    return fd;
 }
 
 static void close_listener(sim_world *w, sim_fd *f)
@@ -149,7 +153,7 @@ void sim_shutdown(hs_io *io, int fd, int how)
         f->peer->shut_wr = true;
         sim_down_finish(f->peer);
     }
-    sim_kick(w, fd);
+    w->kick(w, fd);
 }
 
 void sim_reset_on_close(hs_io *io, int fd)
