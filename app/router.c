@@ -63,6 +63,7 @@ static hs_span allow_text(uint32_t methods, char *out, size_t out_bytes)
 /* The path is known, the method is not among its own. */
 static void answer_allow(hs_req *req, hs_res *res, uint32_t methods)
 {
+    HS_ASSERT(methods != 0);
     char text[128];
     hs_method method = hs_req_method(req);
     hs_err err = hs_res_header(res, HS_SPAN("Allow"), allow_text(methods, text, sizeof text));
@@ -79,6 +80,7 @@ static void answer_allow(hs_req *req, hs_res *res, uint32_t methods)
 void router_handle(hs_req *req, hs_res *res, void *ctx)
 {
     const hs_app *app = ctx;
+    HS_ASSERT(app->routes_len <= APP_ROUTES_MAX);
     hs_span path = hs_req_path(req);
     uint32_t method = HS_METHODS(hs_req_method(req)), allowed = 0;
     for (uint32_t i = 0; i < app->routes_len; i++) {

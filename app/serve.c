@@ -56,6 +56,7 @@ static void free_shard(app_shard *as)
 
 static hs_err listen_all(app_shard *as)
 {
+    HS_ASSERT(as->listeners_len == 0);
     hs_app *app = as->app;
     for (uint32_t i = 0; i < app->options.listen_len; i++) {
         hs_err err = hs_listener_open(as->tcp, &app->listen[i], true, &as->listeners[i]);
@@ -89,6 +90,7 @@ static hs_err shard_start(hs_shard *shard, void *ctx)
 
 static void abort_rest(app_shard *as)
 {
+    HS_ASSERT(!as->aborted);
     as->aborted = true;
     as->cut_off = hs_http_server_active(as->server);
     hs_http_server_abort(as->server);
@@ -147,6 +149,7 @@ static size_t shards_bytes(const hs_app *app)
 
 hs_err hs_app_start(hs_app *app, const hs_app_options *options)
 {
+    HS_ASSERT(options != NULL);
     HS_ASSERT(app->group == NULL);
     HS_TRY(app->err);
     HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
@@ -187,6 +190,7 @@ hs_group *hs_app_group(hs_app *app)
 
 void hs_app_stop(hs_app *app)
 {
+    HS_ASSERT(app->group != NULL);
     hs_group_stop(app->group);
 }
 

@@ -56,6 +56,7 @@ static bool grow_collect(h1_session *x, size_t more)
 
 static void collect(h1_session *x, hs_span piece, bool last)
 {
+    HS_ASSERT(x->req.collected != NULL);
     hs_req *req = &x->req;
     if (req->body_seen > req->body_max) {
         conn_fail(x->conn, 413, "the body is longer than what is collected");
@@ -76,6 +77,7 @@ static void collect(h1_session *x, hs_span piece, bool last)
 static void deliver(h1_session *x, hs_span piece, bool last)
 {
     hs_req *req = &x->req;
+    HS_ASSERT(req->body == BODY_HEARD || req->body == BODY_DISCARD);
     bool heard = req->body == BODY_HEARD;
     req->body_seen += piece.len;
     if (last)
@@ -98,6 +100,8 @@ void body_tell_end(h1_session *x)
     if (!req->end_due)
         return;
     req->end_due = false;
+    HS_ASSERT(req->body == BODY_OVER);
+    HS_ASSERT(req->collected || req->body_fn);
     if (req->collected)
         req->collected(req, hs_span_of(NULL, 0), req->collected_ctx);
     else
@@ -108,6 +112,7 @@ static size_t input_length(h1_session *x, hs_span in)
 {
     hs_req *req = &x->req;
     size_t n = (size_t)HS_MIN((uint64_t)in.len, req->body_left);
+    HS_ASSERT(n > 0);
     req->body_left -= n;
     deliver(x, hs_span_of(in.ptr, n), req->body_left == 0);
     return n;
@@ -144,6 +149,7 @@ static size_t input_trailers(h1_session *x, hs_span in)
         return in.len;
     }
     deliver(x, hs_span_of(NULL, 0), true);
+    HS_ASSERT(req->trailer_head->bytes > before);
     return req->trailer_head->bytes - before;
 }
 
@@ -172,6 +178,7 @@ static size_t input_chunked(h1_session *x, hs_span in)
 
 size_t body_input(h1_session *x, hs_span in)
 {
+    HS_ASSERT(in.len > 0);
     const hs_req *req = &x->req;
     if (req->body == BODY_UNREAD || req->body == BODY_OVER || req->body_paused)
         return 0;

@@ -8,6 +8,8 @@
 
 static void conn_take_session(h1_conn *c)
 {
+    HS_ASSERT(!c->session);
+    HS_ASSERT(c->phase == CONN_IDLE);
     hs_http_server *server = c->server;
     h1_session *x = server->spare ? server->spare : hs_pool_take(&server->sessions);
     if (HS_UNLIKELY(!x))
@@ -32,6 +34,7 @@ static void give_in(h1_session *x)
 /* The request is over: give back what it held, keep what waits behind it. */
 static void session_clear(h1_session *x)
 {
+    HS_ASSERT(!x->req.running);
     hs_pool *chunks = conn_chunks(x->conn);
     drop_chain(&x->res.fields, chunks);
     drop_chain(&x->res.trailers, chunks);
@@ -53,6 +56,7 @@ static void session_next(h1_session *x)
 static void conn_give_session(h1_conn *c)
 {
     h1_session *x = c->session;
+    HS_ASSERT(x->conn == c);
     if (HS_UNLIKELY(hs_timer_active(&x->soon)))
         hs_timer_cancel(c->server->shard, &x->soon);
     session_clear(x);
@@ -69,6 +73,8 @@ static void conn_give_session(h1_conn *c)
 hs_err conn_keep_head(h1_session *x)
 {
     hs_span kept;
+    HS_ASSERT(x->req.base != NULL);
+    HS_ASSERT(x->head.bytes > 0);
     if (x->req.kept)
         return HS_OK;
     HS_TRY(hs_arena_copy(&x->arena, hs_span_of(x->req.base, x->head.bytes), &kept));
@@ -94,6 +100,8 @@ static void run_handler(h1_session *x)
 {
     h1_conn *c = x->conn;
     hs_http_server *server = c->server;
+    HS_ASSERT(!x->req.running);
+    HS_ASSERT(x->res.state == RES_OPEN);
     x->req.running = true;
     server->handler(&x->req, &x->res, server->ctx);
     x->req.running = false;
@@ -115,8 +123,10 @@ static void run_handler(h1_session *x)
 
 static void start_request(h1_session *x, const uint8_t *base)
 {
+    HS_ASSERT(base != NULL);
     h1_conn *c = x->conn;
     hs_http_server *server = c->server;
+    HS_ASSERT(c->phase == CONN_IDLE || c->phase == CONN_HEAD);
     timeout_phase(c, CONN_BUSY);
     c->fresh = false;
     server->active++;
@@ -159,9 +169,11 @@ static bool grow_in(h1_session *x, size_t more)
 /* Add to the kept part of a head. Returns how many bytes were taken; 0 without memory. */
 static size_t add_in(h1_session *x, hs_span in)
 {
+    HS_ASSERT(in.len > 0);
     if (!grow_in(x, in.len))
         return 0;
     size_t n = HS_MIN(in.len, (size_t)(x->in_cap - x->in_len));
+    HS_ASSERT(x->in_len + n <= x->in_cap);
     memcpy(x->in + x->in_len, in.ptr, n);
     x->in_len += (uint32_t)n;
     return n;
@@ -219,6 +231,8 @@ static void settle(h1_conn *c)
 /* Handle as much of `in` as can be handled now. Returns how many bytes of it are done with. */
 static size_t input_run(h1_conn *c, hs_span in)
 {
+    HS_ASSERT(c->in_input);
+    HS_ASSERT(c->session);
     size_t done = 0;
     while (done < in.len && c->phase != CONN_OVER && !c->stalled) {
         hs_span rest = hs_span_from(in, done);
@@ -235,6 +249,7 @@ static size_t input_run(h1_conn *c, hs_span in)
 /* The peer sends no more. What came before that is still answered. */
 static void look_at_end(h1_conn *c)
 {
+    HS_ASSERT(c->ended);
     h1_session *x = c->session;
     if (c->phase == CONN_HEAD)
         conn_fail(c, 400, "the connection ended inside a head");
@@ -299,6 +314,7 @@ static void on_soon(hs_timer *timer)
 
 hs_err conn_soon(h1_conn *c)
 {
+    HS_ASSERT(c->session);
     hs_shard *shard = c->server->shard;
     return hs_timer_set(shard, &c->session->soon, hs_shard_now_ns(shard), on_soon);
 }
@@ -307,6 +323,8 @@ static void on_data(hs_stream *s, hs_span bytes)
 {
     h1_conn *c = s->owner;
     HS_ASSERT(!c->in_input);
+    HS_ASSERT(c->stream == s);
+    HS_ASSERT(bytes.len > 0);
     if (c->phase == CONN_OVER)
         return;
     if (!c->session)
@@ -335,6 +353,7 @@ static void on_data(hs_stream *s, hs_span bytes)
 static void on_end(hs_stream *s)
 {
     h1_conn *c = s->owner;
+    HS_ASSERT(!c->ended);
     c->ended = true;
     input_over(c);
 }

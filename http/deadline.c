@@ -13,6 +13,7 @@ void timeout_phase(h1_conn *c, conn_phase phase)
 
 void timeout_within(h1_conn *c, uint32_t ms)
 {
+    HS_ASSERT(ms > 0);
     hs_shard *shard = c->server->shard;
     uint64_t due = hs_shard_now_ns(shard) + ms * HS_MSEC_NS;
     if (hs_timer_active(&c->timer) && c->due_ns <= due)

@@ -42,6 +42,8 @@ void conn_close(h1_conn *c)
 void conn_fail(h1_conn *c, uint32_t status, const char *why)
 {
     hs_http_server *server = c->server;
+    HS_ASSERT(status >= 400 && status <= 599);
+    HS_ASSERT(why != NULL);
     if (c->phase == CONN_OVER)
         return;
     hs_count(hs_shard_counters(server->shard), server->count_bad, 1);

@@ -4,6 +4,7 @@
 static hs_span part(const hs_req *req, uint16_t at, uint16_t len)
 {
     HS_ASSERT(req->base != NULL);
+    HS_ASSERT((uint32_t)at + len <= session_of_req(req)->head.bytes);
     return h1_span(req->base, at, len);
 }
 

@@ -23,6 +23,7 @@ static hs_err add_field(h1_session *x, hs_chain *to, hs_span name, hs_span value
     hs_pool *chunks = conn_chunks(x->conn);
     HS_ENSURE(hs_http_is_token(name) && hs_http_is_field_value(value), HS_E_USAGE);
     HS_ENSURE(!is_reserved(name), HS_E_USAGE);
+    HS_ASSERT(name.len > 0);
     size_t need = name.len + 2 + value.len + 2;
     HS_ENSURE(need <= HS_CHUNK_ROOM, HS_E_USAGE);
     uint8_t *at = hs_chain_reserve(to, chunks, need);
@@ -62,7 +63,8 @@ static void send_whole(hs_res *res, uint32_t status, hs_span type, hs_span body)
 {
     h1_session *x = session_of_res(res);
     h1_conn *c = x->conn;
-    HS_ASSERT(status >= 200);
+    HS_ASSERT(status >= 200 && status <= 599);
+    HS_ASSERT(body.ptr || body.len == 0);
     if (res->state != RES_OPEN || c->phase == CONN_OVER)
         return;
     hs_span rest = bodiless(x, status) ? hs_span_of(NULL, 0) : body;
@@ -93,7 +95,7 @@ void hs_res_json(hs_res *res, uint32_t status, hs_span body)
 hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length)
 {
     h1_session *x = session_of_res(res);
-    HS_ASSERT(status >= 200);
+    HS_ASSERT(status >= 200 && status <= 599);
     HS_ENSURE(res->state == RES_OPEN, HS_E_USAGE);
     HS_TRY(hs_req_defer(&x->req));
     hs_span none = hs_span_of(NULL, 0);
@@ -128,6 +130,8 @@ static hs_err put_chunk_size(hs_chain *out, hs_pool *chunks, size_t size)
 
 static hs_err put_piece(h1_session *x, hs_span piece, bool is_static)
 {
+    HS_ASSERT(piece.len > 0);
+    HS_ASSERT(piece.ptr != NULL);
     h1_conn *c = x->conn;
     hs_pool *chunks = conn_chunks(c);
     hs_chain *out = hs_stream_out(c->stream);

@@ -62,6 +62,8 @@ static hs_err register_counters(hs_http_server *server)
 hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
                              hs_http_handler *handler, void *ctx, hs_http_server **out)
 {
+    HS_ASSERT(shard != NULL && options != NULL);
+    HS_ASSERT(out != NULL);
     HS_ASSERT(handler != NULL);
     HS_ENSURE(options_fit(options), HS_E_USAGE);
     const hs_mem *mem = hs_shard_mem(shard);

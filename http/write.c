@@ -129,6 +129,7 @@ hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type,
 
 hs_err write_error(h1_conn *c, uint32_t status)
 {
+    HS_ASSERT(status >= 400);
     hs_chain *out = hs_stream_out(c->stream);
     HS_ENSURE(out, -ENOMEM);
     uint8_t *start = hs_chain_reserve(out, conn_chunks(c), HEAD_ROOM);

@@ -62,6 +62,7 @@ hs_err hs_addr_parse(hs_addr *out, hs_span text)
 
 const char *hs_addr_format(const hs_addr *addr, char *out)
 {
+    HS_ASSERT(out != NULL);
     char host[INET6_ADDRSTRLEN] = "";
     uint32_t zone = 0;
     bool v6 = addr->sa.any.sa_family == AF_INET6;

@@ -31,6 +31,7 @@ static bool take_tx(tcp_conn *c)
         return false;
     tx->send.op = (hs_op){0};
     tx->linger = (hs_timer){0};
+    HS_ASSERT(c->state != TCP_DYING);
     hs_chain_init(&tx->chain);
     tx->conn = c;
     c->tx = tx;
@@ -39,6 +40,7 @@ static bool take_tx(tcp_conn *c)
 
 static void give_tx(tcp_conn *c)
 {
+    HS_ASSERT(c->tx->conn == c);
     HS_ASSERT(!hs_op_active(&c->tx->send.op));
     HS_ASSERT(!hs_timer_active(&c->tx->linger));
     if (c->tx->chain.head)
@@ -53,6 +55,7 @@ static void send_next(tcp_conn *c)
     size_t bytes;
     size_t n = hs_chain_iov(&tx->chain, tx->iov, HS_SEND_IOV_MAX, &bytes);
     HS_ASSERT(n > 0);
+    HS_ASSERT(bytes > 0 && bytes <= tx->chain.len);
     hs_io_send(io_of(c), &tx->send, c->fd, tx->iov, (uint32_t)n, on_send);
 }
 
@@ -98,7 +101,8 @@ static void finish(tcp_conn *c)
     hs_tcp *tcp = c->tcp;
     hs_shard *shard = c->s.shard;
     HS_ASSERT(c->state == TCP_DYING);
-    HS_ASSERT(!hs_op_active(&c->recv) || c->posted);
+    HS_ASSERT(!hs_op_active(&c->recv));
+    HS_ASSERT(c->s.events != NULL);
     if (c->tx) {
         hs_timer_cancel(shard, &c->tx->linger);
         give_tx(c);
@@ -133,6 +137,8 @@ static void die_how(tcp_conn *c, int32_t why, bool reset)
 {
     if (c->state == TCP_DYING)
         return;
+    HS_ASSERT(why >= INT16_MIN && why <= INT16_MAX);
+    HS_ASSERT(c->fd >= 0);
     bool finished = c->state == TCP_LINGER;
     c->state = TCP_DYING;
     c->why = (int16_t)why;
@@ -165,6 +171,7 @@ static void on_linger(hs_timer *timer)
 /* The queue is out: end our side, and wait for the peer to end its own. */
 static void shut(tcp_conn *c)
 {
+    HS_ASSERT(!c->tx || c->tx->chain.len == 0);
     HS_ASSERT(c->state == TCP_CLOSING);
     c->state = TCP_LINGER;
     hs_io_shutdown(io_of(c), c->fd, SHUT_WR);
@@ -197,6 +204,8 @@ static void tcp_abort(hs_stream *s)
 
 static void send_done(tcp_conn *c)
 {
+    HS_ASSERT(c->tx->chain.len == 0);
+    HS_ASSERT(c->state == TCP_OPEN || c->state == TCP_CLOSING);
     if (c->state == TCP_CLOSING) {
         shut(c);
         return;
@@ -210,6 +219,8 @@ static void on_send(hs_op *op, const hs_io_event *ev)
 {
     tcp_tx *tx = HS_CONTAINER_OF(HS_CONTAINER_OF(op, hs_op_send, op), tcp_tx, send);
     tcp_conn *c = tx->conn;
+    HS_ASSERT(c->tx == tx);
+    HS_ASSERT(!ev->more);
     if (ev->res > 0) {
         c->sent += (uint32_t)ev->res;
         hs_count(hs_shard_counters(c->s.shard), c->tcp->count_bytes_out, (uint64_t)ev->res);
@@ -236,6 +247,7 @@ static void on_send(hs_op *op, const hs_io_event *ev)
 
 static void got_data(tcp_conn *c, hs_span bytes)
 {
+    HS_ASSERT(bytes.len > 0 && bytes.len <= HS_RBUF_BYTES);
     hs_count(hs_shard_counters(c->s.shard), c->tcp->count_bytes_in, bytes.len);
     if (HS_LIKELY(c->state == TCP_OPEN)) {
         c->s.events->data(&c->s, bytes);
@@ -249,6 +261,8 @@ static void got_data(tcp_conn *c, hs_span bytes)
 /* The receive is over: by the peer's end, by an error, or because we asked. */
 static void recv_over(tcp_conn *c, int32_t res)
 {
+    HS_ASSERT(res <= 0);
+    HS_ASSERT(c->state != TCP_DYING);
     if (res == -ECANCELED) {
         /* From a pause. It may have been taken back, or the stream was closed since. */
         if (!c->paused || c->state != TCP_OPEN)
@@ -270,6 +284,8 @@ static void recv_over(tcp_conn *c, int32_t res)
 static void on_recv(hs_op *op, const hs_io_event *ev)
 {
     tcp_conn *c = HS_CONTAINER_OF(op, tcp_conn, recv);
+    HS_ASSERT(op->fd == c->fd);
+    HS_ASSERT(!ev->data || ev->res > 0);
     if (ev->data && c->state != TCP_DYING)
         got_data(c, hs_span_of(ev->data, (size_t)ev->res));
     if (ev->more)

@@ -13,11 +13,14 @@ static void on_accept(hs_op *op, const hs_io_event *ev);
 static void accept_again(hs_timer *timer)
 {
     hs_listener *l = HS_CONTAINER_OF(timer, hs_listener, again);
+    HS_ASSERT(!l->closing);
     hs_io_accept(hs_shard_io(l->tcp->shard), &l->accept, l->fd, on_accept);
 }
 
 static void listener_gone(hs_listener *l)
 {
+    HS_ASSERT(l->closing);
+    HS_ASSERT(!hs_op_active(&l->accept));
     hs_shard *shard = l->tcp->shard;
     hs_timer_cancel(shard, &l->again);
     hs_io_close(hs_shard_io(shard), l->fd);
@@ -38,6 +41,7 @@ static void warn(hs_tcp *tcp, const char *what, const char *remedy)
 
 static void accepted(hs_listener *l, int fd)
 {
+    HS_ASSERT(fd >= 0);
     hs_tcp *tcp = l->tcp;
     tcp_conn *c;
     hs_err err = l->closing ? hs_err_of(HS_E_CLOSED) : tcp_conn_open(tcp, fd, &c);
@@ -64,6 +68,7 @@ static const char *accept_remedy(int32_t res)
 static void on_accept(hs_op *op, const hs_io_event *ev)
 {
     hs_listener *l = HS_CONTAINER_OF(op, hs_listener, accept);
+    HS_ASSERT(op->fd == l->fd);
     if (ev->res >= 0)
         accepted(l, ev->res);
     if (ev->more)
@@ -81,6 +86,8 @@ static void on_accept(hs_op *op, const hs_io_event *ev)
 
 hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port, hs_listener **out)
 {
+    HS_ASSERT(addr != NULL && addr->len > 0);
+    HS_ASSERT(out != NULL);
     hs_io *io = hs_shard_io(tcp->shard);
     const hs_mem *mem = hs_shard_mem(tcp->shard);
     hs_listener *l = hs_mem_take_zero(mem, sizeof *l, HS_CACHE_LINE);

@@ -33,6 +33,7 @@ static hs_err init_pools(hs_tcp *tcp)
 
 hs_err hs_tcp_create(hs_shard *shard, const hs_tcp_options *options, hs_tcp **out)
 {
+    HS_ASSERT(out != NULL);
     HS_ASSERT(options->accepted != NULL);
     HS_ASSERT(options->conns_max <= HS_CONNS_MAX);
     const hs_mem *mem = hs_shard_mem(shard);
