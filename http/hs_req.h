@@ -90,7 +90,8 @@ HS_API void hs_req_body_resume(hs_req *req);
 
 /* Hear the whole body at once, in the request's memory; defers. A body above `bytes_max` (0: the
  * option body_bytes_max) is answered with 413, and `fn` is not called.
- * Errors: as hs_req_body, and HS_E_LIMIT (too long by its Content-Length; 413 is the answer). */
+ * Errors: as hs_req_body, and HS_E_LIMIT (too long by its Content-Length: 413 is the
+ * answer, and the abort function, if one is set, has run). */
 HS_API HS_NODISCARD hs_err hs_req_collect(hs_req *req, uint64_t bytes_max,
                                           void (*fn)(hs_req *req, hs_span body, void *ctx),
                                           void *ctx);

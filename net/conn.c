@@ -67,6 +67,11 @@ static hs_chain *tcp_out(hs_stream *s)
     return &c->tx->chain;
 }
 
+static bool tcp_writable(const hs_stream *s)
+{
+    return conn_of(s)->state == TCP_OPEN;
+}
+
 static size_t tcp_unsent(const hs_stream *s)
 {
     const tcp_conn *c = conn_of(s);
@@ -321,6 +326,7 @@ static const hs_stream_ops tcp_stream_ops = {
     .abort = tcp_abort,
     .unsent = tcp_unsent,
     .sent = tcp_sent,
+    .writable = tcp_writable,
 };
 
 hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out)

@@ -41,6 +41,7 @@ typedef struct hs_stream_ops {
     void (*abort)(hs_stream *s);
     size_t (*unsent)(const hs_stream *s);
     uint32_t (*sent)(const hs_stream *s);
+    bool (*writable)(const hs_stream *s);
 } hs_stream_ops;
 
 /* The head of every stream. `owner` is memory beside the stream for its user: as much as was asked
@@ -75,6 +76,12 @@ static inline size_t hs_stream_unsent(const hs_stream *s)
 static inline uint32_t hs_stream_sent(const hs_stream *s)
 {
     return s->ops->sent(s);
+}
+
+/* Whether the stream still takes bytes: nobody has closed it, and it has not failed. */
+static inline bool hs_stream_writable(const hs_stream *s)
+{
+    return s->ops->writable(s);
 }
 
 /* Copy `data` to the send queue and flush. All or nothing. Errors: -ENOMEM, HS_E_CLOSED (closing).
