@@ -1,7 +1,7 @@
 """The tree configures with what the set-up for the server installs, test tools aside.
 
-CMake reads tests/ and perf/ too when ./deploy/serve builds the server: what they look for there with
-REQUIRED would keep a machine without it from having a server at all.
+CMake reads tests/ and perf/ too when ./deploy/serve builds the server: what they look for there
+with REQUIRED would keep a machine without it from having a server at all.
 """
 import os
 import re
