@@ -26,7 +26,8 @@ static int make_ring(struct io_uring *ring, unsigned entries, unsigned entries_m
 {
     int rc;
     do {
-        struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = 4 * entries};
+        struct io_uring_params params = {.flags = RING_FLAGS,
+                                         .cq_entries = HS_CQ_ENTRIES / HS_SQ_ENTRIES * entries};
         rc = io_uring_queue_init_params(entries, ring, &params);
         entries /= 2;
     } while (rc == -ENOMEM && entries >= entries_min);
