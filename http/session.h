@@ -132,7 +132,7 @@ struct hs_http_server {
     uint32_t active;
     bool draining;
     uint64_t date_until_ns;              /* when `date` is no longer true */
-    char date[6 + HS_HTTP_DATE_LEN + 2]; /* "Date: ...\r\n" */
+    char start[17 + 6 + HS_HTTP_DATE_LEN + 2]; /* how most answers begin: 200, and the date */
     uint32_t count_requests, count_bad, count_timeouts, count_aborted;
 };
 
@@ -222,7 +222,6 @@ static inline bool body_discardable(const h1_session *x)
 }
 
 /* write.c */
-const char *write_date(hs_http_server *server);
 /* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is
  * a Content-Type or empty. Decides whether the connection lives on. */
 HS_NODISCARD hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type,

@@ -9,19 +9,6 @@
 #define HEAD_ROOM 512
 #define TYPE_BYTES_MAX 128
 
-const char *write_date(hs_http_server *server)
-{
-    uint64_t now = hs_shard_now_ns(server->shard);
-    if (HS_UNLIKELY(now >= server->date_until_ns)) {
-        memcpy(server->date, "Date: ", 6);
-        hs_http_date(server->date + 6, hs_shard_wall_s(server->shard));
-        memcpy(server->date + 6 + HS_HTTP_DATE_LEN, "\r\n", 2);
-        uint64_t into_second = hs_io_wall_ns(hs_shard_io(server->shard)) % HS_SEC_NS;
-        server->date_until_ns = now + HS_SEC_NS - into_second;
-    }
-    return server->date;
-}
-
 static uint8_t *put(uint8_t *at, hs_span s)
 {
     if (s.len == 0)
@@ -35,22 +22,40 @@ static uint8_t *put_u64(uint8_t *at, uint64_t value)
     return at + hs_fmt_u64((char *)at, value);
 }
 
-static uint8_t *put_status(uint8_t *at, uint32_t status)
+#define STATUS_OK "HTTP/1.1 200 OK\r\n"
+#define STATUS_OK_LEN (sizeof STATUS_OK - 1)
+
+HS_STATIC_ASSERT(sizeof((hs_http_server *)0)->start == STATUS_OK_LEN + 6 + HS_HTTP_DATE_LEN + 2,
+                 "a server's `start` is the status line of 200 and a Date field");
+
+/* Once a second: the status line and the date that most answers begin with, in one piece. */
+static void renew_start(hs_http_server *server, uint64_t now_ns)
 {
-    HS_ASSERT(status >= 100);
-    HS_ASSERT(status <= 599);
-    if (HS_LIKELY(status == 200))
-        return put(at, HS_SPAN("HTTP/1.1 200 OK\r\n"));
+    char *at = server->start;
+    memcpy(at, STATUS_OK "Date: ", STATUS_OK_LEN + 6);
+    hs_http_date(at + STATUS_OK_LEN + 6, hs_shard_wall_s(server->shard));
+    memcpy(at + STATUS_OK_LEN + 6 + HS_HTTP_DATE_LEN, "\r\n", 2);
+    uint64_t into_second = hs_io_wall_ns(hs_shard_io(server->shard)) % HS_SEC_NS;
+    server->date_until_ns = now_ns + HS_SEC_NS - into_second;
+}
+
+/* The status line and Date. */
+static uint8_t *put_start(uint8_t *at, hs_http_server *server, uint32_t status)
+{
+    HS_ASSERT(status >= 100 && status <= 599);
+    uint64_t now_ns = hs_shard_now_ns(server->shard);
+    if (HS_UNLIKELY(now_ns >= server->date_until_ns))
+        renew_start(server, now_ns);
+    if (HS_LIKELY(status == 200)) {
+        memcpy(at, server->start, sizeof server->start);
+        return at + sizeof server->start;
+    }
     at = put(at, HS_SPAN("HTTP/1.1 "));
     at = put_u64(at, status);
     at = put(at, HS_SPAN(" "));
     at = put(at, hs_status_reason(status));
-    return put(at, HS_SPAN("\r\n"));
-}
-
-static uint8_t *put_date(uint8_t *at, hs_http_server *server)
-{
-    return put(at, hs_span_of(write_date(server), sizeof server->date));
+    at = put(at, HS_SPAN("\r\n"));
+    return put(at, hs_span_of(server->start + STATUS_OK_LEN, sizeof server->start - STATUS_OK_LEN));
 }
 
 static uint8_t *put_type(uint8_t *at, hs_span type)
@@ -108,8 +113,7 @@ hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type,
     /* A server that began to drain, and a body that cannot be read over, end the connection. */
     if (c->server->draining || (x->req.body == BODY_UNREAD && !body_discardable(x)))
         res->close = true;
-    uint8_t *at = put_status(start, status);
-    at = put_date(at, c->server);
+    uint8_t *at = put_start(start, c->server, status);
     at = put_type(at, type);
     at = put_framing(at, x, status, length);
     at = put_connection(at, x);
@@ -135,8 +139,7 @@ hs_err write_error(h1_conn *c, uint32_t status)
     uint8_t *start = hs_chain_reserve(out, conn_chunks(c), HEAD_ROOM);
     HS_ENSURE(start, -ENOMEM);
     hs_span reason = hs_status_reason(status);
-    uint8_t *at = put_status(start, status);
-    at = put_date(at, c->server);
+    uint8_t *at = put_start(start, c->server, status);
     at = put_type(at, HS_SPAN("text/plain"));
     at = put_length(at, 4 + reason.len + 1);
     at = put(at, HS_SPAN("Connection: close\r\n\r\n"));
