@@ -136,15 +136,15 @@ static inline bool hs_timer_active(const hs_timer *timer)
 
 /* ---- calls across shards ---- */
 
-typedef struct hs_call hs_call;
-typedef void hs_call_fn(hs_call *call);
+typedef struct hs_call_op hs_call_op;
+typedef void hs_call_op_fn(hs_call_op *call);
 
 /* A function that runs on another shard, and one that runs here when it has. The storage belongs to
  * the caller; from the start until `done` runs it belongs to the call. `arg` and `result` are
  * handed over with it: only the shard on which a function runs touches them. */
-struct hs_call {
-    hs_call_fn *fn;   /* on the target */
-    hs_call_fn *done; /* on the origin; must be set */
+struct hs_call_op {
+    hs_call_op_fn *fn;   /* on the target */
+    hs_call_op_fn *done; /* on the origin; must be set */
     void *arg;
     uint64_t result;
     hs_shard *origin, *target;
@@ -155,6 +155,6 @@ struct hs_call {
  * another's queue. Shard: any; it becomes the origin. Errors: HS_E_BLOCKED (HS_CALLS_MAX calls to
  * that target are under way: try again when one is done), HS_E_CLOSED (the group is past stopping);
  * neither function is called then. */
-HS_API HS_NODISCARD hs_err hs_call_start(hs_shard *target, hs_call *call);
+HS_API HS_NODISCARD hs_err hs_call_op_start(hs_shard *target, hs_call_op *call);
 
 HS_END_DECLS

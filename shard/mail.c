@@ -1,15 +1,15 @@
 /* Calls across shards.
  *
- * Owns: the queues between shards and what is in them: pointers to hs_call, the lowest bit telling
- * an answer from a call. A queue has room for the calls of its sender and for the answers to the
- * calls of its receiver, and both are counted, so pushing an answer cannot fail. Must not know:
- * backends. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c under TSan. */
+ * Owns: the queues between shards and what is in them: pointers to hs_call_op, the lowest bit
+ * telling an answer from a call. A queue has room for the calls of its sender and for the answers
+ * to the calls of its receiver, and both are counted, so pushing an answer cannot fail. Must not
+ * know: backends. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c under TSan. */
 #include "inside.h"
 #include "tsan.h"
 
 #define MAIL_ANSWER ((uintptr_t)1)
 
-HS_STATIC_ASSERT(_Alignof(hs_call) >= 2, "the lowest bit of a call's address is free");
+HS_STATIC_ASSERT(_Alignof(hs_call_op) >= 2, "the lowest bit of a call's address is free");
 
 static hs_spsc *mail_queue(shard_mail *mail, uint32_t from, uint32_t to)
 {
@@ -71,7 +71,7 @@ static bool mail_push(hs_shard *from, hs_shard *to, uintptr_t message)
     return true;
 }
 
-hs_err hs_call_start(hs_shard *target, hs_call *call)
+hs_err hs_call_op_start(hs_shard *target, hs_call_op *call)
 {
     hs_shard *s = hs_shard_self();
     HS_ASSERT(s != NULL);
@@ -91,7 +91,7 @@ hs_err hs_call_start(hs_shard *target, hs_call *call)
 
 static void mail_handle(hs_shard *s, uintptr_t message)
 {
-    hs_call *call = (hs_call *)(message & ~MAIL_ANSWER);
+    hs_call_op *call = (hs_call_op *)(message & ~MAIL_ANSWER);
     if (message & MAIL_ANSWER) {
         HS_ASSERT(call->origin == s);
         HS_ASSERT(s->calls_out[call->target->id] > 0);

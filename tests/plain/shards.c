@@ -23,7 +23,7 @@
 
 /* What one shard knows; the other shards touch it in calls to it alone. */
 typedef struct state {
-    hs_call calls[SHARDS][HS_CALLS_MAX + 1]; /* one is tried while all others are under way */
+    hs_call_op calls[SHARDS][HS_CALLS_MAX + 1]; /* one is tried while all others are under way */
     uint32_t sent[SHARDS], answered[SHARDS], served[SHARDS];
     uint32_t blocked;
     uint32_t ticks;
@@ -36,7 +36,7 @@ static state states[SHARDS];
 static void send_more(uint32_t target);
 
 /* On the target: calls of one origin arrive in the order in which they were made. */
-static void serve(hs_call *call)
+static void serve(hs_call_op *call)
 {
     hs_shard *s = hs_shard_self();
     CHECK(call->target == s);
@@ -47,7 +47,7 @@ static void serve(hs_call *call)
 }
 
 /* On the origin: so do the answers. */
-static void served(hs_call *call)
+static void served(hs_call_op *call)
 {
     hs_shard *s = hs_shard_self();
     CHECK(call->origin == s);
@@ -63,9 +63,10 @@ static void send_more(uint32_t target)
     hs_shard *s = hs_shard_self();
     state *st = &states[hs_shard_id(s)];
     while (st->sent[target] < CALLS_EACH) {
-        hs_call *call = &st->calls[target][st->sent[target] % (HS_CALLS_MAX + 1)];
-        *call = (hs_call){.fn = serve, .done = served, .arg = (void *)(uintptr_t)st->sent[target]};
-        hs_err err = hs_call_start(hs_shard_peer(s, target), call);
+        hs_call_op *call = &st->calls[target][st->sent[target] % (HS_CALLS_MAX + 1)];
+        *call =
+            (hs_call_op){.fn = serve, .done = served, .arg = (void *)(uintptr_t)st->sent[target]};
+        hs_err err = hs_call_op_start(hs_shard_peer(s, target), call);
         if (err.code == HS_E_BLOCKED) {
             st->blocked++;
             return;

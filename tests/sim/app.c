@@ -14,7 +14,7 @@ typedef struct job {
     hs_req *req; /* NULL: the connection has ended */
     hs_res *res;
     hs_timer timer;
-    hs_call call;
+    hs_call_op call;
     uint32_t id;
     uint64_t len, at;
     bool on_call;  /* the call has the job */
@@ -214,12 +214,12 @@ static void collected(hs_req *req, hs_span body, void *ctx)
 
 /* ---- calls ---- */
 
-static void call_there(hs_call *call)
+static void call_there(hs_call_op *call)
 {
     call->result = UINT64_C(0x1234);
 }
 
-static void call_done(hs_call *call)
+static void call_done(hs_call_op *call)
 {
     job *j = HS_CONTAINER_OF(call, job, call);
     HS_ASSERT(call->result == UINT64_C(0x1234));
@@ -242,8 +242,8 @@ static hs_err begin(job *j, const target *t)
     case SCRIPT_CALL: {
         HS_TRY(hs_req_defer(j->req));
         uint32_t to = (hs_shard_id(s) + 1) % hs_shard_count(s);
-        j->call = (hs_call){.fn = call_there, .done = call_done};
-        HS_TRY(hs_call_start(hs_shard_peer(s, to), &j->call));
+        j->call = (hs_call_op){.fn = call_there, .done = call_done};
+        HS_TRY(hs_call_op_start(hs_shard_peer(s, to), &j->call));
         j->on_call = true;
         return HS_OK;
     }

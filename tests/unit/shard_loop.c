@@ -214,7 +214,7 @@ Test(shard_loop, a_timer_in_the_farthest_future_does_not_wrap)
 #define CALLS 600 /* more than HS_CALLS_MAX */
 
 typedef struct call_shard {
-    hs_call calls[CALL_SHARDS][CALLS];
+    hs_call_op calls[CALL_SHARDS][CALLS];
     uint32_t started[CALL_SHARDS], done[CALL_SHARDS], served[CALL_SHARDS];
     uint32_t blocked, done_all;
 } call_shard;
@@ -223,7 +223,7 @@ static call_shard callers[CALL_SHARDS];
 
 static void calls_go_on(uint32_t target);
 
-static void call_serve(hs_call *call)
+static void call_serve(hs_call_op *call)
 {
     uint32_t origin = hs_shard_id(call->origin), here = hs_shard_id(hs_shard_self());
     cr_assert_eq(hs_shard_self(), call->target);
@@ -231,7 +231,7 @@ static void call_serve(hs_call *call)
     call->result = UINT64_C(1000) * origin + callers[here].served[origin]++;
 }
 
-static void call_done(hs_call *call)
+static void call_done(hs_call_op *call)
 {
     uint32_t here = hs_shard_id(hs_shard_self()), target = hs_shard_id(call->target);
     cr_assert_eq(hs_shard_self(), call->origin);
@@ -247,10 +247,10 @@ static void calls_go_on(uint32_t target)
     hs_shard *s = hs_shard_self();
     call_shard *k = &callers[hs_shard_id(s)];
     while (k->started[target] < CALLS) {
-        hs_call *call = &k->calls[target][k->started[target]];
-        *call = (hs_call){
+        hs_call_op *call = &k->calls[target][k->started[target]];
+        *call = (hs_call_op){
             .fn = call_serve, .done = call_done, .arg = (void *)(uintptr_t)k->started[target]};
-        hs_err err = hs_call_start(hs_shard_peer(s, target), call);
+        hs_err err = hs_call_op_start(hs_shard_peer(s, target), call);
         if (err.code == HS_E_BLOCKED) {
             k->blocked++;
             cr_assert_eq(k->started[target] - k->done[target], HS_CALLS_MAX);
@@ -301,7 +301,7 @@ Test(shard_loop, calls_are_answered_once_and_in_order)
 
 typedef struct stop_state {
     hs_timer release, release_other;
-    hs_call late;
+    hs_call_op late;
     uint32_t stops, ends;
     bool late_served, late_done;
     uint64_t ended_at[2];
@@ -314,7 +314,7 @@ static void release_other(hs_timer *timer)
 }
 
 /* A shard that was ready to end gets something to hold it again. */
-static void late_serve(hs_call *call)
+static void late_serve(hs_call_op *call)
 {
     stop_state *st = call->arg;
     st->late_served = true;
@@ -322,7 +322,7 @@ static void late_serve(hs_call *call)
     cr_assert(hs_ok(hs_timer_after(hs_shard_self(), &st->release_other, 3000, release_other)));
 }
 
-static void late_done(hs_call *call)
+static void late_done(hs_call_op *call)
 {
     ((stop_state *)call->arg)->late_done = true;
 }
@@ -333,8 +333,8 @@ static void release_now(hs_timer *timer)
     hs_shard *s = hs_shard_self();
     cr_assert(hs_shard_stopping(s));
     /* The other shard holds nothing, but answers until all end together. */
-    st->late = (hs_call){.fn = late_serve, .done = late_done, .arg = st};
-    cr_assert(hs_ok(hs_call_start(hs_shard_peer(s, 1), &st->late)));
+    st->late = (hs_call_op){.fn = late_serve, .done = late_done, .arg = st};
+    cr_assert(hs_ok(hs_call_op_start(hs_shard_peer(s, 1), &st->late)));
     hs_shard_release(s);
 }
 
