@@ -25,6 +25,8 @@
 
 HS_BEGIN_DECLS
 
+struct mmsghdr; /* of <sys/socket.h>, which shows it to GNU sources alone */
+
 typedef struct hs_io hs_io;
 typedef struct hs_op hs_op;
 
@@ -45,6 +47,7 @@ typedef enum hs_op_kind {
     HS_OP_RECV,
     HS_OP_SEND,
     HS_OP_POLL,
+    HS_OP_CONNECT,
     HS_OP_KINDS
 } hs_op_kind;
 
@@ -68,6 +71,13 @@ typedef struct hs_op_send {
     uint32_t iov_len;
 } hs_op_send;
 
+/* A connect needs its address as long as it is under way. */
+typedef struct hs_op_connect {
+    hs_op op;
+    const struct sockaddr *addr; /* borrowed until done */
+    socklen_t addr_len;
+} hs_op_connect;
+
 /* What a backend is. `turn` submits what was started and waits until there is an event, a wake-up
  * or `deadline_ns` (0: do not wait); it fills at most `max` events. */
 typedef struct hs_io_ops {
@@ -88,12 +98,20 @@ typedef struct hs_io_ops {
     int (*listen)(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
                   bool reuse_port);
     int (*sockname)(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len);
+    int (*socket)(hs_io *io, int family, int type, int protocol);
+    int (*bind)(hs_io *io, int fd, const struct sockaddr *addr, socklen_t addr_len);
+    int (*sockopt)(hs_io *io, int fd, int level, int name, const void *value, socklen_t bytes);
+    int (*send_msgs)(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
+    int (*recv_msgs)(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
 } hs_io_ops;
 
 /* The head of each backend's state. */
 struct hs_io {
     const hs_io_ops *ops;
     uint64_t ops_active; /* started and not yet completed for the last time */
+    /* SOCK_NONBLOCK, or 0: a ring takes a non-blocking socket as "do not wait", and would end each
+     * op with EAGAIN. */
+    int sock_flags;
 };
 
 /* What every start function does first. */
@@ -161,6 +179,20 @@ static inline void hs_io_poll(hs_io *io, hs_op *op, int fd, uint16_t events, hs_
     io->ops->start(io, op);
 }
 
+/* Connect the socket `fd` (of hs_io_socket) to `addr`. `res` is 0, or why not: -ECONNREFUSED,
+ * -ETIMEDOUT, -ENETUNREACH and so on; -ECANCELED after a cancel. After an error the socket is good
+ * for nothing but hs_io_close. */
+static inline void hs_io_connect(hs_io *io, hs_op_connect *connect, int fd,
+                                 const struct sockaddr *addr, socklen_t addr_len, hs_op_done *done)
+{
+    HS_ASSERT(addr != NULL);
+    HS_ASSERT(addr_len > 0);
+    hs_op_begin(io, &connect->op, HS_OP_CONNECT, fd, done);
+    connect->addr = addr;
+    connect->addr_len = addr_len;
+    io->ops->start(io, &connect->op);
+}
+
 /* Whether `op` is under way. */
 static inline bool hs_op_active(const hs_op *op)
 {
@@ -196,6 +228,51 @@ static inline int hs_io_listen(hs_io *io, const struct sockaddr *addr, socklen_t
     HS_ASSERT(addr != NULL);
     HS_ASSERT(backlog > 0);
     return io->ops->listen(io, addr, addr_len, backlog, reuse_port);
+}
+
+/* Make a close-on-exec socket, as socket(2), for this seam alone: whether it blocks is the
+ * backend's business. A TCP socket sends at once (no Nagle). Returns the socket, which the caller
+ * owns, or a negated errno. */
+static inline int hs_io_socket(hs_io *io, int family, int type, int protocol)
+{
+    HS_ASSERT(type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET);
+    return io->ops->socket(io, family, type, protocol);
+}
+
+/* bind(2). Returns 0 or a negated errno. */
+static inline int hs_io_bind(hs_io *io, int fd, const struct sockaddr *addr, socklen_t addr_len)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(addr != NULL);
+    return io->ops->bind(io, fd, addr, addr_len);
+}
+
+/* setsockopt(2). Returns 0 or a negated errno. */
+static inline int hs_io_sockopt(hs_io *io, int fd, int level, int name, const void *value,
+                                socklen_t bytes)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(value != NULL);
+    return io->ops->sockopt(io, fd, level, name, value, bytes);
+}
+
+/* Send datagrams as sendmmsg(2), as many as go without waiting. One call for many datagrams is what
+ * batching is about, so these two are plain calls: after -EAGAIN, hs_io_poll tells when to go on.
+ * Returns how many of `len` (> 0) messages went, or a negated errno. */
+static inline int hs_io_send_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(len > 0);
+    return io->ops->send_msgs(io, fd, msgs, len);
+}
+
+/* Receive datagrams as recvmmsg(2), as many as are there. Returns how many messages were filled, or
+ * a negated errno; -EAGAIN: none is there. */
+static inline int hs_io_recv_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(len > 0);
+    return io->ops->recv_msgs(io, fd, msgs, len);
 }
 
 /* The address that `fd` is bound to, as getsockname(2). Returns 0 or a negated errno. */

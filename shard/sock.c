@@ -1,4 +1,4 @@
-/* Listening sockets: see sock.h. */
+/* Sockets by plain system calls: see sock.h. */
 #include "sock.h"
 
 #include <errno.h>
@@ -29,15 +29,14 @@ static int options_set(int fd, int family, bool reuse_port)
     return res;
 }
 
-int sock_listen(const struct sockaddr *addr, socklen_t addr_len, int backlog, bool reuse_port)
+int sock_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
+                bool reuse_port)
 {
     HS_ASSERT(addr != NULL);
     HS_ASSERT(backlog > 0);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return -EAFNOSUPPORT;
-    /* Not SOCK_NONBLOCK: a ring takes that as "do not wait" and would end each accept with EAGAIN.
-     */
-    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | io->sock_flags, IPPROTO_TCP);
     if (fd < 0)
         return -errno;
     int res = options_set(fd, addr->sa_family, reuse_port);
@@ -51,17 +50,77 @@ int sock_listen(const struct sockaddr *addr, socklen_t addr_len, int backlog, bo
     return res;
 }
 
-int sock_name(int fd, struct sockaddr *addr, socklen_t *addr_len)
+int sock_name(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len)
 {
+    (void)io;
     HS_ASSERT(fd >= 0);
     HS_ASSERT(addr != NULL && addr_len != NULL);
     return getsockname(fd, addr, addr_len) == 0 ? 0 : -errno;
 }
 
-void sock_reset(int fd)
+void sock_shutdown(hs_io *io, int fd, int how)
 {
+    (void)io;
+    (void)shutdown(fd, how);
+}
+
+void sock_reset(hs_io *io, int fd)
+{
+    (void)io;
     HS_ASSERT(fd >= 0);
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     /* A socket that refuses is gone already. */
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+int sock_make(hs_io *io, int family, int type, int protocol)
+{
+    int fd = socket(family, type | SOCK_CLOEXEC | io->sock_flags, protocol);
+    if (fd < 0)
+        return -errno;
+    /* What is sent goes out whole, so there is nothing to collect. */
+    bool tcp = type == SOCK_STREAM && (family == AF_INET || family == AF_INET6);
+    int res = tcp ? option_on(fd, IPPROTO_TCP, TCP_NODELAY) : 0;
+    if (res == 0)
+        return fd;
+    close(fd);
+    return res;
+}
+
+int sock_bind(hs_io *io, int fd, const struct sockaddr *addr, socklen_t addr_len)
+{
+    (void)io;
+    HS_ASSERT(fd >= 0);
+    return bind(fd, addr, addr_len) == 0 ? 0 : -errno;
+}
+
+int sock_option(hs_io *io, int fd, int level, int name, const void *value, socklen_t bytes)
+{
+    (void)io;
+    HS_ASSERT(fd >= 0);
+    return setsockopt(fd, level, name, value, bytes) == 0 ? 0 : -errno;
+}
+
+int sock_send_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len)
+{
+    (void)io;
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(len > 0);
+    int n;
+    do {
+        n = sendmmsg(fd, msgs, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int sock_recv_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len)
+{
+    (void)io;
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(len > 0);
+    int n;
+    do {
+        n = recvmmsg(fd, msgs, len, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }

@@ -108,6 +108,11 @@ static bool submit_op(uring *u, hs_op *op)
     case HS_OP_ACCEPT:
         io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
         break;
+    case HS_OP_CONNECT: {
+        const hs_op_connect *connect = HS_CONTAINER_OF(op, hs_op_connect, op);
+        io_uring_prep_connect(sqe, op->fd, connect->addr, connect->addr_len);
+        break;
+    }
     default:
         HS_ASSERT(op->kind == HS_OP_POLL);
         io_uring_prep_poll_add(sqe, op->fd, op->events);
@@ -158,13 +163,6 @@ static void uring_cancel(hs_io *io, hs_op *op)
     cancel_op((uring *)io, op);
 }
 
-static void uring_shutdown(hs_io *io, int fd, int how)
-{
-    (void)io;
-    /* The call itself, not an op: the ring's would always run on a worker thread. */
-    (void)shutdown(fd, how);
-}
-
 static void uring_close(hs_io *io, int fd)
 {
     struct io_uring_sqe *sqe = get_sqe((uring *)io);
@@ -174,25 +172,6 @@ static void uring_close(hs_io *io, int fd)
     }
     io_uring_prep_close(sqe, fd);
     ignore_result(sqe);
-}
-
-static void uring_reset(hs_io *io, int fd)
-{
-    (void)io;
-    sock_reset(fd);
-}
-
-static int uring_listen(hs_io *io, const struct sockaddr *addr, socklen_t addr_len, int backlog,
-                        bool reuse_port)
-{
-    (void)io;
-    return sock_listen(addr, addr_len, backlog, reuse_port);
-}
-
-static int uring_sockname(hs_io *io, int fd, struct sockaddr *addr, socklen_t *addr_len)
-{
-    (void)io;
-    return sock_name(fd, addr, addr_len);
 }
 
 /* ---- receive buffers ---- */
@@ -518,14 +497,19 @@ const hs_io_ops uring_ops = {
     .wall_ns = uring_wall_ns,
     .start = uring_start,
     .cancel = uring_cancel,
-    .shutdown = uring_shutdown,
-    .reset = uring_reset,
+    .shutdown = sock_shutdown,
+    .reset = sock_reset,
     .close = uring_close,
     .turn = uring_turn,
     .buf_give = uring_buf_give,
     .wake = uring_wake,
     .wake_any = uring_wake_any,
     .trim = uring_trim,
-    .listen = uring_listen,
-    .sockname = uring_sockname,
+    .listen = sock_listen,
+    .sockname = sock_name,
+    .socket = sock_make,
+    .bind = sock_bind,
+    .sockopt = sock_option,
+    .send_msgs = sock_send_msgs,
+    .recv_msgs = sock_recv_msgs,
 };

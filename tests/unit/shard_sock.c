@@ -10,6 +10,8 @@
 
 #include "sock.h"
 
+static hs_io io; /* the sockets of a backend that lets them block */
+
 static struct sockaddr_in loopback(uint16_t port)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -19,14 +21,14 @@ static struct sockaddr_in loopback(uint16_t port)
 
 static int listen_on(const struct sockaddr_in *addr, bool reuse_port)
 {
-    return sock_listen((const struct sockaddr *)addr, sizeof(*addr), 16, reuse_port);
+    return sock_listen(&io, (const struct sockaddr *)addr, sizeof(*addr), 16, reuse_port);
 }
 
 static uint16_t port_of(int fd)
 {
     struct sockaddr_in addr;
     socklen_t len = sizeof(addr);
-    cr_assert_eq(sock_name(fd, (struct sockaddr *)&addr, &len), 0);
+    cr_assert_eq(sock_name(&io, fd, (struct sockaddr *)&addr, &len), 0);
     cr_assert_eq(len, sizeof(addr));
     return ntohs(addr.sin_port);
 }
@@ -85,7 +87,7 @@ Test(shard_sock, a_port_is_shared_only_when_asked)
 Test(shard_sock, ipv6_takes_ipv6_alone)
 {
     struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-    int fd = sock_listen((struct sockaddr *)&addr, sizeof(addr), 16, false);
+    int fd = sock_listen(&io, (struct sockaddr *)&addr, sizeof(addr), 16, false);
     if (fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT)
         cr_skip_test("no IPv6 loopback here");
     cr_assert_geq(fd, 0);
@@ -99,7 +101,7 @@ Test(shard_sock, errors_are_told)
     cr_assert_eq(inet_pton(AF_INET, "192.0.2.1", &other.sin_addr), 1);
     cr_assert_eq(listen_on(&other, false), -EADDRNOTAVAIL);
     struct sockaddr local = {.sa_family = AF_UNIX};
-    cr_assert_eq(sock_listen(&local, sizeof(local), 16, false), -EAFNOSUPPORT);
+    cr_assert_eq(sock_listen(&io, &local, sizeof(local), 16, false), -EAFNOSUPPORT);
     socklen_t len = sizeof(other);
-    cr_assert_eq(sock_name(1 << 20, (struct sockaddr *)&other, &len), -EBADF);
+    cr_assert_eq(sock_name(&io, 1 << 20, (struct sockaddr *)&other, &len), -EBADF);
 }
