@@ -22,6 +22,7 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_LIMIT] = {"HS_E_LIMIT", "a configured limit is reached", HS_ERR_LIMIT},
     [HS_E_USAGE] = {"HS_E_USAGE", "called against the rules of the interface", HS_ERR_USAGE},
     [HS_E_INTERNAL] = {"HS_E_INTERNAL", "a fault inside httpshard", HS_ERR_INTERNAL},
+    [HS_E_AGGREGATE] = {"HS_E_AGGREGATE", "every one of several failed", HS_ERR_IO},
 };
 
 static hs_err_kind class_of_errno(int errno_value)

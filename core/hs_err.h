@@ -22,6 +22,7 @@ enum {
     HS_E_LIMIT,       /* a configured limit would be passed */
     HS_E_USAGE,       /* the caller broke a rule that is written at the prototype */
     HS_E_INTERNAL,    /* a fault of ours */
+    HS_E_AGGREGATE,   /* every one of several failed */
     HS_E_MAX_
 };
 

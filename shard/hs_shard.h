@@ -103,6 +103,12 @@ struct hs_task {
  * Shard: owner only. Never fails. */
 HS_API void hs_task_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
 
+/* The same, but before anything else: microtasks run after the callback under way has returned, all
+ * of them and those that they post, before the next task, timer, message or completion. Past
+ * HS_TURN_MICROTASKS_MAX in a turn the rest waits for the next turn, so that a chain without end
+ * does not stop the shard. Shard: owner only. Never fails. */
+HS_API void hs_microtask_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
+
 /* ---- timers ---- */
 
 typedef struct hs_timer hs_timer;

@@ -1,0 +1,48 @@
+/* Fibers: straight-line code that waits without holding its shard.
+ *
+ * Owns: pooled stacks with guard pages, the switch between them and the loop, and the end of a
+ * fiber. Must not know: what it runs. Everything belongs to the owner shard.
+ * Tested by: tests/unit/shard_fiber.c, tests/plain/fibers.c (also under TSan).
+ *
+ * A fiber runs until it awaits, and goes on when what it awaits is settled. When its cancel token
+ * fires it goes on at once: the await returns why, and so does every later one, without waiting, so
+ * that the fiber comes to its end by returning errors, before hs_cancel_fire returns. A fiber that
+ * still awaits when its shard has nothing else left to do at a stop is ended in the same way, with
+ * HS_E_CLOSED. */
+#pragma once
+
+#include "hs_promise.h"
+
+HS_BEGIN_DECLS
+
+/* What a fiber runs. */
+typedef hs_err hs_fiber_fn(void *arg);
+
+/* Run fn(arg) on a fiber: now, until its first await. `name` (borrowed until its end; a route, for
+ * example) is what log lines and crash messages call it. `cancel` may be NULL. Returns a promise:
+ * fulfilled with NULL when `fn` returns HS_OK, rejected with its error otherwise; where no fiber
+ * could be made, rejected with why (-ENOMEM, HS_E_LIMIT) and `fn` is never called. */
+HS_API hs_promise *hs_fiber_start_at(hs_shard *shard, const char *name, hs_fiber_fn *fn, void *arg,
+                                     hs_cancel *cancel, const char *where);
+#define hs_fiber_start(shard, name, fn, arg, cancel)                                               \
+    hs_fiber_start_at(shard, name, fn, arg, cancel, HS_HERE)
+
+/* Wait for `promise`, whose handle is consumed. Returns HS_OK and puts its value where `out` (the
+ * address of a pointer; may be NULL, which drops the value) says, or its error. Errors besides: why
+ * the fiber was cancelled; HS_E_USAGE, with a log line, when the caller is not on a fiber. */
+HS_API HS_NODISCARD hs_err hs_await(hs_promise *promise, void *out);
+
+/* Let others run: hs_await of nothing. Errors: as hs_await. */
+HS_API HS_NODISCARD hs_err hs_yield(void);
+
+/* Whether the caller is on a fiber. */
+HS_API bool hs_on_fiber(void);
+
+/* The token that the calling fiber was started with, to pass on to what it starts; NULL off a
+ * fiber, or where it has none. Borrowed. */
+HS_API hs_cancel *hs_fiber_cancel(void);
+
+/* How many fibers of `shard` have not ended. */
+HS_API uint32_t hs_fibers(const hs_shard *shard);
+
+HS_END_DECLS
