@@ -8,9 +8,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "caps.h"
 
 /* SINGLE_ISSUER and DEFER_TASKRUN: completions are worked on only when this thread waits, in one
  * piece, with no interrupts in between. SUBMIT_ALL: one bad entry does not hold up the rest.
@@ -81,16 +82,6 @@ static void explain(int rc, char *why, size_t why_bytes)
         snprintf(why, why_bytes, "io_uring_setup: %s: %s", name, hs_err_text(hs_err_of(rc)));
 }
 
-static bool switched_off(const char *cap)
-{
-    const char *list = getenv("HS_CAPS_DISABLE");
-    size_t len = strlen(cap);
-    for (const char *at = list; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (strncmp(at, cap, len) == 0 && (at[len] == '\0' || at[len] == ','))
-            return true;
-    return false;
-}
-
 /* Send a message from one ring to another and see that it arrives. */
 static bool try_msg_ring(struct io_uring *from)
 {
@@ -135,8 +126,8 @@ hs_err uring_probe(uring_caps *caps, char *why, size_t why_bytes)
     }
     rc = try_buf_ring(&ring);
     if (rc == 0) {
-        caps->ring_fd = !switched_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
-        caps->msg_ring = !switched_off("msg_ring") && try_msg_ring(&ring);
+        caps->ring_fd = !caps_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
+        caps->msg_ring = !caps_off("msg_ring") && try_msg_ring(&ring);
     } else {
         snprintf(why, why_bytes,
                  "io_uring_register: no buffer ring: %s; Linux 6.1 or newer, and a "
