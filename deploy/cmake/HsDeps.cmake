@@ -1,5 +1,5 @@
 # Finds what the set-up prepared: liburing (>= 2.9) and wolfSSL from the cache folder, whose place
-# is computed here as deploy/lib.sh computes it; hwloc from the distribution.
+# is computed here as deploy/lib.sh computes it; the others from the distribution.
 
 function(hs_cache_dir out)
     set(root "$ENV{HTTPSHARD_CACHE}")
@@ -61,10 +61,21 @@ endif()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(HWLOC QUIET hwloc)
-if(NOT HWLOC_FOUND)
-    message(FATAL_ERROR "hwloc is missing (package libhwloc-dev). Run ./deploy/setup")
-endif()
-add_library(hs::hwloc INTERFACE IMPORTED GLOBAL)
-target_include_directories(hs::hwloc SYSTEM INTERFACE ${HWLOC_INCLUDE_DIRS})
-target_link_libraries(hs::hwloc INTERFACE ${HWLOC_LINK_LIBRARIES})
+
+# hs_system(NAME MODULE PACKAGE): a library of the distribution, as pkg-config knows it, becomes
+# hs::NAME. Whoever links the static library needs it too: HsPackage.cmake passes it on.
+set(HS_SYSTEM_NAMES "")
+set(HS_SYSTEM_MODULES "")
+macro(hs_system name module package)
+    pkg_check_modules(HS_SYSTEM_${name} QUIET ${module})
+    if(NOT HS_SYSTEM_${name}_FOUND)
+        message(FATAL_ERROR "${module} is missing (package ${package}). Run ./deploy/setup")
+    endif()
+    add_library(hs::${name} INTERFACE IMPORTED GLOBAL)
+    target_include_directories(hs::${name} SYSTEM INTERFACE ${HS_SYSTEM_${name}_INCLUDE_DIRS})
+    target_link_libraries(hs::${name} INTERFACE ${HS_SYSTEM_${name}_LINK_LIBRARIES})
+    list(APPEND HS_SYSTEM_NAMES ${name})
+    list(APPEND HS_SYSTEM_MODULES ${module})
+endmacro()
+
+hs_system(hwloc hwloc libhwloc-dev)
