@@ -79,3 +79,4 @@ macro(hs_system name module package)
 endmacro()
 
 hs_system(hwloc hwloc libhwloc-dev)
+hs_system(idn2 libidn2 libidn2-dev)

@@ -1,4 +1,5 @@
-"""liburing, hwloc and threads are shard's, wolfSSL is tls's; public headers show none of them."""
+"""liburing, hwloc and threads are shard's, wolfSSL is tls's, libidn2 http's; public headers show
+none of them."""
 import os
 import re
 
@@ -10,6 +11,7 @@ OWNERS = {
     r"hwloc(\.h|/.*)": "shard",
     r"pthread\.h|threads\.h|semaphore\.h": "shard",
     r"sys/epoll\.h|sys/eventfd\.h": "shard",
+    r"idn2\.h": "http",
     r"wolfssl/.*": "tls",
 }
 
