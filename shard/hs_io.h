@@ -60,7 +60,7 @@ struct hs_op {
     uint8_t kind; /* hs_op_kind; HS_OP_NONE: idle */
     bool cancelled : 1;
     uint8_t list : 7; /* the backend's: which of its lists `next` is in */
-    uint16_t events;  /* HS_OP_POLL: poll(2) events */
+    uint16_t events;  /* HS_OP_POLL: poll(2) events; HS_OP_ACCEPT: 1 for one connection alone */
 };
 
 /* A send needs its vectors as long as it is under way. */
@@ -101,6 +101,8 @@ typedef struct hs_io_ops {
     int (*socket)(hs_io *io, int family, int type, int protocol);
     int (*bind)(hs_io *io, int fd, const struct sockaddr *addr, socklen_t addr_len);
     int (*sockopt)(hs_io *io, int fd, int level, int name, const void *value, socklen_t bytes);
+    int (*sockopt_get)(hs_io *io, int fd, int level, int name, void *value, socklen_t *bytes);
+    int (*adopt)(hs_io *io, int fd);
     int (*send_msgs)(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
     int (*recv_msgs)(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
 } hs_io_ops;
@@ -146,6 +148,16 @@ static inline void hs_op_end(hs_io *io, hs_op *op)
 static inline void hs_io_accept(hs_io *io, hs_op *op, int fd, hs_op_done *done)
 {
     hs_op_begin(io, op, HS_OP_ACCEPT, fd, done);
+    op->events = 0;
+    io->ops->start(io, op);
+}
+
+/* Accept one connection, and no more: for a listening socket that several shards share. Those that
+ * wait take turns, and a shard that is busy does not take what another could serve. */
+static inline void hs_io_accept_one(hs_io *io, hs_op *op, int fd, hs_op_done *done)
+{
+    hs_op_begin(io, op, HS_OP_ACCEPT, fd, done);
+    op->events = 1;
     io->ops->start(io, op);
 }
 
@@ -254,6 +266,25 @@ static inline int hs_io_sockopt(hs_io *io, int fd, int level, int name, const vo
     HS_ASSERT(fd >= 0);
     HS_ASSERT(value != NULL);
     return io->ops->sockopt(io, fd, level, name, value, bytes);
+}
+
+/* getsockopt(2): at most *bytes at `value`, and *bytes says how many. Returns 0 or a negated errno.
+ */
+static inline int hs_io_sockopt_get(hs_io *io, int fd, int level, int name, void *value,
+                                    socklen_t *bytes)
+{
+    HS_ASSERT(fd >= 0);
+    HS_ASSERT(value != NULL && bytes != NULL);
+    return io->ops->sockopt_get(io, fd, level, name, value, bytes);
+}
+
+/* Make the socket `fd`, which came from elsewhere, one for this seam: whether it blocks becomes as
+ * the backend needs it. Shards that share it must have backends of one kind. Returns 0 or a negated
+ * errno. */
+static inline int hs_io_adopt(hs_io *io, int fd)
+{
+    HS_ASSERT(fd >= 0);
+    return io->ops->adopt(io, fd);
 }
 
 /* Send datagrams as sendmmsg(2), as many as go without waiting. One call for many datagrams is what

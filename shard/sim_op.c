@@ -205,8 +205,10 @@ static void look_accept(sim_op *o)
     peer->stage = SIM_OPEN;
     peer->fd = fd;
     sim_fd_at(w, fd)->peer = peer;
-    sim_post(o, fd, true, false, 0);
-    sim_op_look(o, 0);
+    bool more = !o->op->events;
+    sim_post(o, fd, more, false, 0);
+    if (more)
+        sim_op_look(o, 0);
 }
 
 /* ---- the looks ---- */

@@ -2,6 +2,7 @@
 #include "sock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -99,6 +100,23 @@ int sock_option(hs_io *io, int fd, int level, int name, const void *value, sockl
     (void)io;
     HS_ASSERT(fd >= 0);
     return setsockopt(fd, level, name, value, bytes) == 0 ? 0 : -errno;
+}
+
+int sock_option_get(hs_io *io, int fd, int level, int name, void *value, socklen_t *bytes)
+{
+    (void)io;
+    HS_ASSERT(fd >= 0);
+    return getsockopt(fd, level, name, value, bytes) == 0 ? 0 : -errno;
+}
+
+int sock_adopt(hs_io *io, int fd)
+{
+    HS_ASSERT(fd >= 0);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    int wanted = io->sock_flags & SOCK_NONBLOCK ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    return flags == wanted || fcntl(fd, F_SETFL, wanted) == 0 ? 0 : -errno;
 }
 
 int sock_send_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len)

@@ -14,6 +14,9 @@ HS_NODISCARD int sock_make(hs_io *io, int family, int type, int protocol);
 HS_NODISCARD int sock_bind(hs_io *io, int fd, const struct sockaddr *addr, socklen_t addr_len);
 HS_NODISCARD int sock_option(hs_io *io, int fd, int level, int name, const void *value,
                              socklen_t bytes);
+HS_NODISCARD int sock_option_get(hs_io *io, int fd, int level, int name, void *value,
+                                 socklen_t *bytes);
+HS_NODISCARD int sock_adopt(hs_io *io, int fd);
 HS_NODISCARD int sock_send_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
 HS_NODISCARD int sock_recv_msgs(hs_io *io, int fd, struct mmsghdr *msgs, uint32_t len);
 void sock_reset(hs_io *io, int fd);

@@ -106,7 +106,10 @@ static bool submit_op(uring *u, hs_op *op)
         prep_send(sqe, op);
         break;
     case HS_OP_ACCEPT:
-        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (op->events)
+            io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
+        else
+            io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
         break;
     case HS_OP_CONNECT: {
         const hs_op_connect *connect = HS_CONTAINER_OF(op, hs_op_connect, op);
@@ -299,7 +302,8 @@ static bool reap_op(uring *u, hs_op *op, const struct io_uring_cqe *cqe, hs_io_e
         else
             uring_buf_give(&u->io, ev->buf);
     }
-    bool multishot = op->kind == HS_OP_ACCEPT || (op->kind == HS_OP_RECV && cqe->res > 0);
+    bool multishot =
+        (op->kind == HS_OP_ACCEPT && !op->events) || (op->kind == HS_OP_RECV && cqe->res > 0);
     if (HS_LIKELY(more))
         return true;
     if (multishot && cqe->res >= 0) {
@@ -510,6 +514,8 @@ const hs_io_ops uring_ops = {
     .socket = sock_make,
     .bind = sock_bind,
     .sockopt = sock_option,
+    .sockopt_get = sock_option_get,
+    .adopt = sock_adopt,
     .send_msgs = sock_send_msgs,
     .recv_msgs = sock_recv_msgs,
 };

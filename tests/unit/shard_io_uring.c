@@ -98,6 +98,98 @@ Test(shard_io_uring, accepting_goes_on_until_it_is_cancelled)
     end_uring(u);
 }
 
+/* A listening Unix socket, in the abstract space under a name that the system chooses. */
+static int listen_unix(struct sockaddr_un *addr, socklen_t *len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(fd, 0);
+    *addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+    *len = sizeof *addr;
+    cr_assert_eq(bind(fd, (struct sockaddr *)addr, sizeof(sa_family_t)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)addr, len), 0);
+    cr_assert_eq(listen(fd, 64), 0);
+    return fd;
+}
+
+static int connect_unix(const struct sockaddr_un *addr, socklen_t len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)addr, len), 0);
+    return fd;
+}
+
+Test(shard_io_uring, accepting_one_ends_after_one)
+{
+    uring *u = make_uring();
+    struct sockaddr_un addr;
+    socklen_t len;
+    int fd = listen_unix(&addr, &len), clients[3];
+    cr_assert_eq(hs_io_adopt(&u->io, fd), 0);
+    probe accept = {0};
+    for (uint32_t i = 0; i < 2; i++) {
+        hs_io_accept_one(&u->io, &accept.op, fd, probe_done);
+        turn_idle(u, 2);
+        cr_assert(hs_op_active(&accept.op));
+        clients[i] = connect_unix(&addr, len);
+        turn_until(u, &ends, i + 1);
+        cr_assert_eq(accept.told, i + 1);
+        cr_assert_gt(accept.last, 0);
+        hs_io_close(&u->io, accept.last);
+    }
+    clients[2] = connect_unix(&addr, len); /* waits: nobody asked for it */
+    turn_idle(u, 3);
+    cr_assert_eq(accept.told, 2);
+    hs_io_accept_one(&u->io, &accept.op, fd, probe_done);
+    turn_until(u, &ends, 3);
+    hs_io_close(&u->io, accept.last);
+    hs_io_accept_one(&u->io, &accept.op, fd, probe_done);
+    turn_idle(u, 2);
+    hs_io_cancel(&u->io, &accept.op);
+    turn_until(u, &ends, 4);
+    cr_assert_eq(accept.last, -ECANCELED);
+    hs_io_close(&u->io, fd);
+    turn_idle(u, 2);
+    for (int i = 0; i < 3; i++)
+        close(clients[i]);
+    end_uring(u);
+}
+
+Test(shard_io_uring, rings_that_share_a_listener_take_turns)
+{
+    enum { RINGS = 3, CLIENTS = 30 };
+    uring *u[RINGS];
+    probe accept[RINGS] = {0};
+    struct sockaddr_un addr;
+    socklen_t len;
+    int fd = listen_unix(&addr, &len);
+    for (int i = 0; i < RINGS; i++) {
+        u[i] = make_uring();
+        hs_io_accept_one(&u[i]->io, &accept[i].op, fd, probe_done);
+        turn_idle(u[i], 2);
+    }
+    for (uint32_t n = 1; n <= CLIENTS; n++) {
+        int client = connect_unix(&addr, len);
+        while (ends < n)
+            for (int i = 0; i < RINGS; i++)
+                turn_idle(u[i], 1);
+        for (int i = 0; i < RINGS; i++)
+            if (!hs_op_active(&accept[i].op)) {
+                hs_io_close(&u[i]->io, accept[i].last);
+                hs_io_accept_one(&u[i]->io, &accept[i].op, fd, probe_done);
+                turn_idle(u[i], 1);
+            }
+        close(client);
+    }
+    for (int i = 0; i < RINGS; i++) {
+        cr_assert_eq(accept[i].told, CLIENTS / RINGS);
+        hs_io_cancel(&u[i]->io, &accept[i].op);
+        uint32_t before = ends;
+        turn_until(u[i], &ends, before + 1);
+        end_uring(u[i]);
+    }
+    close(fd);
+}
+
 /* ---- receive buffers ---- */
 
 #define SOCKETS 300

@@ -105,3 +105,30 @@ Test(shard_sock, errors_are_told)
     socklen_t len = sizeof(other);
     cr_assert_eq(sock_name(&io, 1 << 20, (struct sockaddr *)&other, &len), -EBADF);
 }
+
+Test(shard_sock, a_socket_from_elsewhere_blocks_as_the_backend_needs_it)
+{
+    hs_io polling = {.sock_flags = SOCK_NONBLOCK};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(sock_adopt(&io, fd), 0);
+    cr_assert_not(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    for (int again = 0; again < 2; again++) {
+        cr_assert_eq(sock_adopt(&polling, fd), 0);
+        cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    }
+    cr_assert_eq(sock_adopt(&io, fd), 0);
+    cr_assert_not(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    close(fd);
+    cr_assert_eq(sock_adopt(&io, fd), -EBADF);
+}
+
+Test(shard_sock, options_are_read)
+{
+    int value = -1, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof value;
+    cr_assert_eq(sock_option_get(&io, fd, SOL_SOCKET, SO_DOMAIN, &value, &len), 0);
+    cr_assert_eq(value, AF_UNIX);
+    cr_assert_eq(len, sizeof value);
+    cr_assert_eq(sock_option_get(&io, fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), -EOPNOTSUPP);
+    close(fd);
+}
