@@ -25,6 +25,9 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
 #define HS_TURN_EVENTS_MAX 256
 #define HS_TURN_TASKS_MAX 1024
 #define HS_TURN_TIMERS_MAX 256
+/* Microtasks run to exhaustion, so this is far above what honest code needs in a turn: what it
+ * bounds is a chain that makes itself longer, to some milliseconds. */
+#define HS_TURN_MICROTASKS_MAX 65536
 #define HS_TURN_MAIL_MAX 64
 
 /* Receive buffers: 16 KiB holds the largest head that we take in one piece. A shard starts

@@ -52,6 +52,18 @@ static inline hs_list *hs_list_pop_front(hs_list *head)
     return node;
 }
 
+/* Move all nodes of `from` behind those of `head`, in their order; `from` is empty then. */
+static inline void hs_list_append(hs_list *head, hs_list *from)
+{
+    if (hs_list_empty(from))
+        return;
+    from->next->prev = head->prev;
+    head->prev->next = from->next;
+    from->prev->next = head;
+    head->prev = from->prev;
+    hs_list_init(from);
+}
+
 /* Check every link of the circle; asserts on a fault. O(n). */
 static inline void hs_list_validate(const hs_list *head)
 {

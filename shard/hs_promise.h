@@ -134,9 +134,8 @@ HS_API hs_promise *hs_finally_at(hs_promise *promise, hs_finally_fn *fn, void *c
  * storage is idle. */
 typedef struct hs_reaction hs_reaction;
 struct hs_reaction {
-    hs_task task;
-    hs_list link;
-    hs_promise *promise;
+    hs_microtask job;    /* its link is in the promise's list first */
+    hs_promise *promise; /* NULL: idle */
     void (*fn)(hs_reaction *reaction, hs_outcome outcome);
 };
 

@@ -103,11 +103,28 @@ struct hs_task {
  * Shard: owner only. Never fails. */
 HS_API void hs_task_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
 
-/* The same, but before anything else: microtasks run after the callback under way has returned, all
- * of them and those that they post, before the next task, timer, message or completion. Past
- * HS_TURN_MICROTASKS_MAX in a turn the rest waits for the next turn, so that a chain without end
- * does not stop the shard. Shard: owner only. Never fails. */
-HS_API void hs_microtask_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
+/* ---- microtasks ---- */
+
+typedef struct hs_microtask hs_microtask;
+typedef void hs_microtask_fn(hs_microtask *task);
+
+/* Something to do as soon as the callback under way has returned. The caller owns the storage;
+ * zeroed storage is idle. Linked both ways, so that one can be taken back at once. */
+struct hs_microtask {
+    hs_list link;
+    hs_microtask_fn *fn; /* NULL: not posted */
+};
+
+/* Run `fn(task)` after the callback under way has returned, in the order of posting: all
+ * microtasks, and those that they post, before the next task, timer, message or completion. Past
+ * HS_TURN_MICROTASKS_MAX in a turn the rest waits for the next turn, with a line in the log, so
+ * that a chain without end does not stop the shard. Posting one that is posted is an error of the
+ * programmer. It is idle again when `fn` starts. What is posted when the shard ends is not run.
+ * Shard: owner only. Never fails. */
+HS_API void hs_microtask_post(hs_shard *shard, hs_microtask *task, hs_microtask_fn *fn);
+
+/* Take it back, if it is posted. Its function will not run. Shard: owner only. */
+HS_API void hs_microtask_cancel(hs_microtask *task);
 
 /* ---- timers ---- */
 

@@ -1,7 +1,7 @@
 /* The fields of a shard, for the files of this folder that make it up.
  *
- * Owns: the struct. loop.c turns it, mail.c carries calls, stop.c ends it with the others, shard.c
- * makes it. */
+ * Owns: the struct. loop.c turns it, micro.c runs microtasks, mail.c carries calls, stop.c ends it
+ * with the others, shard.c makes it. */
 #pragma once
 
 #include <errno.h>
@@ -14,6 +14,9 @@ struct hs_shard {
     uint64_t now_ns;
     uint64_t wall_ns_base; /* wall clock minus now_ns, taken once a second */
     uint64_t wall_next_ns;
+    hs_list microtasks;
+    uint32_t micro_left;      /* microtasks that may still run in this turn */
+    uint64_t micro_warned_ns; /* when the log was last told that they were too many; 0: never */
     hs_task *tasks, *tasks_last;
     hs_heap timers;
     hs_pool chunks;
@@ -38,6 +41,16 @@ struct hs_shard {
     __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 asleep;
     HS_ATOMIC_U32 stop_asked;
 };
+
+/* micro.c: run all microtasks, or as many as the turn has left. */
+void microtasks_run(hs_shard *s);
+
+/* The same, where there are any: after each callback of the loop. */
+static inline void microtasks_look(hs_shard *s)
+{
+    if (HS_UNLIKELY(!hs_list_empty(&s->microtasks)))
+        microtasks_run(s);
+}
 
 /* stop.c: call the stop function if a stop was asked for, and see whether the end has come. */
 void stop_look(hs_shard *s);

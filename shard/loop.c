@@ -1,8 +1,9 @@
 /* The loop of a shard: one turn, and what runs in it.
  *
- * Owns: the order of a turn (tasks, timers, mail, submit and wait, completions) and its bounds, so
- * that one noisy connection starves nobody. Callbacks run from here alone: no recursion, a short
- * stack. Must not know: threads, backends. Tested by: tests/unit/shard_loop.c. */
+ * Owns: the order of a turn (tasks, timers, mail, submit and wait, completions; after each callback
+ * the microtasks) and its bounds, so that one noisy connection starves nobody. Callbacks run from
+ * here alone: no recursion, a short stack. Must not know: threads, backends. Tested by:
+ * tests/unit/shard_loop.c. */
 #include "inside.h"
 #include "tsan.h"
 
@@ -34,6 +35,7 @@ static void run_tasks(hs_shard *s)
         task->next = NULL;
         task->fn = NULL;
         fn(task);
+        microtasks_look(s);
     }
 }
 
@@ -70,6 +72,7 @@ static void run_timers(hs_shard *s)
             return;
         hs_timer *timer = HS_CONTAINER_OF(node, hs_timer, node);
         timer->fn(timer);
+        microtasks_look(s);
     }
 }
 
@@ -97,7 +100,7 @@ static void trim_soon(hs_shard *s)
 
 static uint64_t wait_until(hs_shard *s, bool may_wait)
 {
-    if (!may_wait || s->tasks || shard_finished(s))
+    if (!may_wait || s->tasks || !hs_list_empty(&s->microtasks) || shard_finished(s))
         return 0;
     uint64_t deadline = hs_heap_next(&s->timers);
     if (deadline <= s->now_ns)
@@ -114,6 +117,8 @@ static uint64_t wait_until(hs_shard *s, bool may_wait)
 void shard_turn(hs_shard *s, bool may_wait)
 {
     shard_enter(s);
+    s->micro_left = HS_TURN_MICROTASKS_MAX;
+    microtasks_look(s);
     run_tasks(s);
     run_timers(s);
     mail_drain(s);
@@ -132,5 +137,6 @@ void shard_turn(hs_shard *s, bool may_wait)
         ev->op->done(ev->op, ev);
         if (ev->data)
             s->io->ops->buf_give(s->io, ev->buf);
+        microtasks_look(s);
     }
 }

@@ -112,8 +112,10 @@ void mail_drain(hs_shard *s)
         uintptr_t messages[HS_TURN_MAIL_MAX];
         hs_spsc *queue = mail_queue(s->mail, from, s->id);
         uint32_t n = hs_spsc_pop(queue, messages, HS_TURN_MAIL_MAX);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
             mail_handle(s, messages[i]);
+            microtasks_look(s);
+        }
     }
 }
 

@@ -48,6 +48,7 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     s->now_ns = hs_io_now_ns(s->io);
     hs_heap_init(&s->timers, o->mem, HS_TIMERS_MAX);
     hs_counters_init(&s->counters);
+    hs_list_init(&s->microtasks);
     hs_list_init(&s->trims);
     s->trim_own.fn = trim_own;
     hs_shard_trim_add(s, &s->trim_own);

@@ -8,7 +8,7 @@
  * each can still answer another's call. The count never falls again once it is complete. */
 static void update_idle(hs_shard *s)
 {
-    bool idle = s->stopping && s->holds == 0 && !s->tasks;
+    bool idle = s->stopping && s->holds == 0 && !s->tasks && hs_list_empty(&s->microtasks);
     if (HS_LIKELY(idle == s->idle))
         return;
     shard_mail *mail = s->mail;
@@ -46,6 +46,7 @@ void stop_look(hs_shard *s)
         s->stopping = true;
         if (s->stop)
             s->stop(s, s->ctx);
+        microtasks_look(s);
     }
     if (HS_UNLIKELY(s->stopping))
         update_idle(s);

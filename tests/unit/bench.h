@@ -24,6 +24,7 @@ typedef struct bench {
     sim_world *w;
     shard_mail mail;
     hs_shard *shard;
+    hs_log log; /* in memory that is not counted */
     hs_timer until;
     bool over;
 } bench;
@@ -54,6 +55,12 @@ static inline void bench_give(void *ctx, void *ptr, size_t bytes, size_t align)
     hs_mem_give(hs_mem_system(), ptr, bytes, align);
 }
 
+static inline uint64_t bench_wall(void *ctx)
+{
+    (void)ctx;
+    return HS_SEC_NS;
+}
+
 /* This timer is always set, so that setting it never needs memory. */
 static inline void bench_until(hs_timer *timer)
 {
@@ -69,11 +76,15 @@ static inline void bench_init(bench *b, const sim_faults *faults)
     sim_faults_none(&calm);
     memset(b, 0, sizeof *b);
     b->mem = (hs_mem){bench_take, bench_give, b};
+    cr_assert(hs_ok(hs_log_init(&b->log, hs_mem_system(), 256, 0, bench_wall, NULL)));
     sim_options so = {.seed = 7, .shards = 1, .mem = &b->mem, .faults = faults ? faults : &calm};
     cr_assert(hs_ok(sim_world_create(&so, &b->w)));
     cr_assert(hs_ok(shard_mail_init(&b->mail, &b->mem, 1)));
-    shard_options o = {
-        .mail = &b->mail, .mem = &b->mem, .io = sim_world_io(b->w, 0), .seed = sim_random(b->w)};
+    shard_options o = {.mail = &b->mail,
+                       .mem = &b->mem,
+                       .io = sim_world_io(b->w, 0),
+                       .log = &b->log,
+                       .seed = sim_random(b->w)};
     cr_assert(hs_ok(shard_create(&o, &b->shard)));
     shard_enter(b->shard);
     cr_assert(hs_ok(hs_timer_after(b->shard, &b->until, FAR_MS, bench_until)));
@@ -95,6 +106,7 @@ static inline void bench_fini(bench *b)
     shard_destroy(b->shard);
     shard_mail_fini(&b->mail);
     sim_world_destroy(b->w);
+    hs_log_fini(&b->log);
     shard_enter(NULL);
     cr_assert_eq(b->pieces_out, 0);
     cr_assert_eq(b->bytes_out, 0);
@@ -109,6 +121,18 @@ static inline uint64_t bench_ms(const bench *b)
 static inline uint64_t bench_count(bench *b, const char *name)
 {
     return hs_counters_find(hs_shard_counters(b->shard), name);
+}
+
+/* How many lines of the log, since the last look, have `text` in them. */
+static inline uint32_t bench_logged(bench *b, const char *text)
+{
+    uint32_t found = 0;
+    hs_log_line line;
+    while (hs_log_read(&b->log, &line)) {
+        line.text[line.len - 1] = '\0';
+        found += strstr(line.text, text) != NULL;
+    }
+    return found;
 }
 
 /* ---- clients ---- */

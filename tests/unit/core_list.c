@@ -56,6 +56,24 @@ Test(core_list, remove_from_anywhere_and_twice)
     cr_assert(hs_list_empty(&head));
 }
 
+Test(core_list, append_keeps_both_orders)
+{
+    hs_list head, from;
+    thing things[2], more[3];
+    fill(&head, things, 2);
+    fill(&from, more, 3);
+    hs_list_append(&head, &from);
+    hs_list_validate(&head);
+    cr_assert(hs_list_empty(&from));
+    hs_list_append(&head, &from); /* nothing */
+    hs_list_append(&from, &head); /* onto an empty one */
+    hs_list_validate(&from);
+    cr_assert(hs_list_empty(&head));
+    static const int expected[] = {0, 1, 0, 1, 2, -1};
+    for (size_t i = 0; i < HS_ARRAY_LEN(expected); i++)
+        cr_assert_eq(first_of(&from), expected[i]);
+}
+
 Test(core_list, each)
 {
     hs_list head;
