@@ -133,6 +133,7 @@ static void member_serve(member *m)
         shard_turn(m->shard, true);
     if (g->options.end)
         g->options.end(m->shard, g->options.ctx);
+    shard_end(m->shard);
     shard_enter(NULL);
 }
 

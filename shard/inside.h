@@ -1,7 +1,7 @@
 /* The fields of a shard, for the files of this folder that make it up.
  *
  * Owns: the struct. loop.c turns it, micro.c runs microtasks, mail.c carries calls, stop.c ends it
- * with the others, shard.c makes it. */
+ * with the others, life.c makes it. */
 #pragma once
 
 #include <errno.h>

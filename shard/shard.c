@@ -1,7 +1,7 @@
-/* Making and ending a shard, and what others may ask of it.
+/* What others may ask of a shard.
  *
- * Owns: the shard's memory. Must not know: threads, backends. Tested by: tests/unit/shard_loop.c.
- */
+ * Owns: which shard the thread is. Must not know: threads, backends; how a shard is made (life.c).
+ * Tested by: tests/unit/shard_loop.c. */
 #include "inside.h"
 
 static __thread hs_shard *self_shard __attribute__((tls_model("initial-exec")));
@@ -14,58 +14,6 @@ hs_shard *hs_shard_self(void)
 void shard_enter(hs_shard *shard)
 {
     self_shard = shard;
-}
-
-static bool trim_own(hs_trim *trim)
-{
-    return hs_shard_trim_pool(&HS_CONTAINER_OF(trim, hs_shard, trim_own)->chunks);
-}
-
-hs_err shard_create(const shard_options *o, hs_shard **out)
-{
-    HS_ASSERT(o->id < o->mail->shards);
-    HS_ASSERT(o->mail->peers[o->id] == NULL);
-    hs_shard *s = hs_mem_take_zero(o->mem, sizeof *s, HS_CACHE_PAIR);
-    HS_ENSURE(s, -ENOMEM);
-    size_t calls_bytes = o->mail->shards * sizeof(uint16_t);
-    s->calls_out = hs_mem_take_zero(o->mem, calls_bytes, sizeof(uint16_t));
-    hs_err err = hs_err_errno(ENOMEM);
-    if (s->calls_out)
-        err = hs_pool_init(&s->chunks, o->mem, HS_CHUNK_BYTES, HS_CHUNKS_MAX);
-    if (!hs_ok(err)) {
-        hs_mem_give(o->mem, s->calls_out, calls_bytes, sizeof(uint16_t));
-        hs_mem_give(o->mem, s, sizeof *s, HS_CACHE_PAIR);
-        return err;
-    }
-    s->io = o->io;
-    s->id = o->id;
-    s->mail = o->mail;
-    s->mem = o->mem;
-    s->log = o->log;
-    s->stop = o->stop;
-    s->ctx = o->ctx;
-    s->random = o->seed;
-    s->now_ns = hs_io_now_ns(s->io);
-    hs_heap_init(&s->timers, o->mem, HS_TIMERS_MAX);
-    hs_counters_init(&s->counters);
-    hs_list_init(&s->microtasks);
-    hs_list_init(&s->trims);
-    s->trim_own.fn = trim_own;
-    hs_shard_trim_add(s, &s->trim_own);
-    o->mail->peers[o->id] = s;
-    *out = s;
-    return HS_OK;
-}
-
-void shard_destroy(hs_shard *s)
-{
-    HS_ASSERT(s->holds == 0);
-    HS_ASSERT(s->tasks == NULL);
-    s->mail->peers[s->id] = NULL;
-    hs_heap_fini(&s->timers);
-    hs_pool_fini(&s->chunks);
-    hs_mem_give(s->mem, s->calls_out, s->mail->shards * sizeof(uint16_t), sizeof(uint16_t));
-    hs_mem_give(s->mem, s, sizeof *s, HS_CACHE_PAIR);
 }
 
 uint32_t hs_shard_id(const hs_shard *s)

@@ -33,6 +33,10 @@ typedef struct shard_options {
 
 HS_NODISCARD hs_err shard_create(const shard_options *options, hs_shard **out);
 
+/* Let go of what callers left in the shard. On the shard's own thread, after its last turn and
+ * while its backend is there; shard_destroy does it where nobody else has. */
+void shard_end(hs_shard *shard);
+
 /* Free the shard. Nothing may be active in it (asserted). */
 void shard_destroy(hs_shard *shard);
 

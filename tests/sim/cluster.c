@@ -53,6 +53,7 @@ static void body(void *ctx)
         shard_turn(m->shard, true);
     if (c->options.end)
         c->options.end(m->shard, c->options.ctx);
+    shard_end(m->shard);
     shard_enter(NULL);
 }
 
