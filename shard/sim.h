@@ -17,7 +17,8 @@
 #include "hs_mem.h"
 
 typedef struct sim_world sim_world;
-typedef struct sim_peer sim_peer;
+typedef struct sim_end sim_end;
+typedef sim_end sim_peer; /* an end of a connection that a script has */
 typedef struct sim_event sim_event;
 
 /* ---- what may go wrong ---- */
@@ -40,6 +41,11 @@ typedef struct sim_faults {
     uint32_t clock_jump;     /* of a wait: the clock jumps forward */
     uint32_t reorder;        /* completions of different ops come in another order */
     uint32_t reset_drops;    /* a reset drops what arrived before it and was not read */
+    uint32_t connect_refused;
+    uint32_t connect_unreachable;
+    uint32_t connect_silent; /* of a socket's connect: nobody ever answers it */
+    uint32_t connect_stall;  /* it is answered very late */
+    uint32_t connect_reset;  /* a connection is reset as soon as it is made */
     uint32_t latency_us_max; /* of the network */
     uint32_t late_us_max;    /* of the late things above, but for stalls */
     uint32_t stall_ms_max;
@@ -125,6 +131,20 @@ struct sim_event {
 void sim_event_set(sim_world *w, sim_event *event, uint64_t after_ns, sim_event_fn *fn);
 void sim_event_cancel(sim_world *w, sim_event *event);
 
+/* ---- addresses ---- */
+
+typedef enum sim_reach {
+    SIM_REACH_OPEN, /* as ever: whoever listens there answers */
+    SIM_REACH_REFUSED,
+    SIM_REACH_UNREACHABLE,
+    SIM_REACH_SILENT /* nobody ever answers */
+} sim_reach;
+
+/* What a socket's connect to `addr` comes to, `after_ns` from its start, instead of what the faults
+ * would make of it; port 0: to any port of that address. Every address of the world that is not
+ * named is this one host. A second time for the same address: what is said last. */
+void sim_address_set(sim_world *w, const struct sockaddr *addr, sim_reach reach, uint64_t after_ns);
+
 /* ---- scripted peers ---- */
 
 /* What a peer is told; several at a time. */
@@ -142,7 +162,17 @@ typedef void sim_peer_fn(sim_peer *peer, uint32_t what);
 /* Connect to `port`. `spared`: no fault that could end the connection happens to it, nor a stall.
  * The world owns the peer; it stays valid until sim_peer_close. */
 sim_peer *sim_peer_connect(sim_world *w, uint16_t port, bool spared, sim_peer_fn *fn, void *ctx);
+
+/* Accept on `port`, of either family, as a script: `fn` is told SIM_PEER_OPEN for each new peer,
+ * with `ctx` until it sets another. To a port with a listener and a script: the script's.
+ * `spared`: as with sim_peer_connect. */
+void sim_peer_listen(sim_world *w, uint16_t port, bool spared, sim_peer_fn *fn, void *ctx);
+
+/* Accept no more on `port`: what comes is refused. */
+void sim_peer_unlisten(sim_world *w, uint16_t port);
+
 void *sim_peer_ctx(const sim_peer *peer);
+void sim_peer_set_ctx(sim_peer *peer, void *ctx);
 sim_world *sim_peer_world(const sim_peer *peer);
 
 /* Write what there is room for; returns how many bytes were taken. */
@@ -163,3 +193,5 @@ void sim_peer_close(sim_peer *peer, bool reset);
 
 /* Whether the network did something to it that may end it: a reset, a stall, a failed accept. */
 bool sim_peer_harmed(const sim_peer *peer);
+/* The same, of the connection that the open file `fd` has. */
+bool sim_fd_harmed(sim_world *w, int fd);

@@ -67,4 +67,9 @@ void sim_faults_draw(sim_faults *f, uint64_t seed)
     f->pipe_bytes_max = 1u << between(&state, 9, 17);
     f->rbufs = 1u << between(&state, 0, 5);
     f->fds_max = next(&state) % 4 ? SIM_FDS_MAX : between(&state, 4, 16);
+    f->connect_refused = sometimes(&state, 200);
+    f->connect_unreachable = sometimes(&state, 200);
+    f->connect_silent = sometimes(&state, 200);
+    f->connect_stall = sometimes(&state, 200);
+    f->connect_reset = sometimes(&state, 200);
 }

@@ -27,6 +27,9 @@ static void check_start(const sim_io *io, const sim_fd *f, const hs_op *op)
 {
     bool accepts = op->kind == HS_OP_ACCEPT;
     HS_ASSERT(op->kind == HS_OP_POLL || (f->kind == SIM_FD_LISTENER) == accepts);
+    /* A socket connects once, and is good for nothing before. */
+    HS_ASSERT((f->kind == SIM_FD_SOCKET) == (op->kind == HS_OP_CONNECT));
+    HS_ASSERT(op->kind != HS_OP_CONNECT || f->end == NULL);
     for (const sim_op *o = f->ops; o; o = o->next_fd) {
         HS_ASSERT(o->io == io);                                   /* one shard owns a file */
         HS_ASSERT(o->kind != op->kind || op->kind == HS_OP_POLL); /* one of a kind at a time */
@@ -52,6 +55,8 @@ static void start(hs_io *base, hs_op *op)
         HS_ASSERT(send->iov_len >= 1 && send->iov_len <= HS_SEND_IOV_MAX);
         o->sum = sim_send_sum(send);
     }
+    if (op->kind == HS_OP_CONNECT)
+        o->sum = sim_connect_sum(HS_CONTAINER_OF(op, hs_op_connect, op));
     sim_op **last = &io->ops;
     while (*last)
         last = &(*last)->next;
@@ -95,6 +100,8 @@ static void check_untouched(const sim_op *o)
     HS_ASSERT(o->op->kind == o->kind);
     if (o->kind == HS_OP_SEND)
         HS_ASSERT(sim_send_sum(HS_CONTAINER_OF(o->op, hs_op_send, op)) == o->sum);
+    if (o->kind == HS_OP_CONNECT)
+        HS_ASSERT(sim_connect_sum(HS_CONTAINER_OF(o->op, hs_op_connect, op)) == o->sum);
 }
 
 static void tell(sim_io *io, uint32_t at, hs_io_event *ev)
@@ -276,4 +283,7 @@ const hs_io_ops sim_io_ops = {
     .trim = trim,
     .listen = sim_listen,
     .sockname = sim_sockname,
+    .socket = sim_socket,
+    .bind = sim_bind,
+    .sockopt = sim_sockopt,
 };

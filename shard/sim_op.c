@@ -1,7 +1,7 @@
 /* What the simulated kernel does for each op, when it looks at it.
  *
- * Owns: accept, receive, send, poll and cancel, and the receive buffers of a backend as the
- * io_uring one uses them: a receive that finds none waits until one comes back, or more are
+ * Owns: accept, connect, receive, send, poll and cancel, and the receive buffers of a backend as
+ * the io_uring one uses them: a receive that finds none waits until one comes back, or more are
  * provided. Must not know: when a completion is told. Tested by: tests/unit/shard_io_sim.c. */
 #include <errno.h>
 #include <poll.h>
@@ -80,10 +80,10 @@ static uint32_t recv_len(sim_world *w, uint64_t unread)
     return sim_below(w, 2) ? 1 : 1 + (uint32_t)sim_below(w, len);
 }
 
-static void look_recv(sim_op *o, sim_peer *peer)
+static void look_recv(sim_op *o, sim_end *end)
 {
-    sim_world *w = peer->w;
-    uint64_t unread = sim_pipe_unread(&peer->up);
+    sim_world *w = end->wire->w;
+    uint64_t unread = sim_pipe_unread(&end->in);
     if (unread > 0) {
         if (o->io->ring_len == 0 || sim_chance(w, w->faults.enobufs)) {
             run_dry(o);
@@ -91,14 +91,15 @@ static void look_recv(sim_op *o, sim_peer *peer)
         }
         uint16_t buf = ring_pop(o->io);
         uint32_t len = recv_len(w, unread);
-        sim_up_read(peer, rbuf_at(&o->io->rbuf, buf), len);
-        sim_note(w, "received", peer->number, len, sim_sum(0, rbuf_at(&o->io->rbuf, buf), len));
+        sim_end_read(end, rbuf_at(&o->io->rbuf, buf), len);
+        sim_note(w, "received", end->wire->number, len,
+                 sim_sum(0, rbuf_at(&o->io->rbuf, buf), len));
         sim_post(o, (int32_t)len, true, true, buf);
         sim_op_look(o, 0);
-    } else if (peer->server_reset) {
-        sim_post(o, peer->reset_told ? 0 : -ECONNRESET, false, false, 0);
-        peer->reset_told = true;
-    } else if (peer->up.fin_arrived || peer->shut_rd) {
+    } else if (end->reset) {
+        sim_post(o, end->reset_told ? 0 : -ECONNRESET, false, false, 0);
+        end->reset_told = true;
+    } else if (end->in.fin_arrived || end->shut_rd) {
         sim_post(o, 0, false, false, 0);
     }
 }
@@ -123,33 +124,33 @@ static size_t send_bytes(const hs_op_send *send)
     return bytes;
 }
 
-static uint32_t send_some(sim_peer *peer, const hs_op_send *send, uint32_t want)
+static uint32_t send_some(sim_end *end, const hs_op_send *send, uint32_t want)
 {
     uint32_t sent = 0;
     for (uint32_t i = 0; i < send->iov_len && sent < want; i++) {
         uint32_t len = (uint32_t)HS_MIN(send->iov[i].iov_len, want - sent);
-        uint32_t n = len ? sim_down_write(peer, send->iov[i].iov_base, len) : 0;
+        uint32_t n = len ? sim_end_write(end, send->iov[i].iov_base, len) : 0;
         HS_ASSERT(n == len);
         sent += n;
     }
     return sent;
 }
 
-static void look_send(sim_op *o, sim_peer *peer)
+static void look_send(sim_op *o, sim_end *end)
 {
-    sim_world *w = peer->w;
+    sim_world *w = end->wire->w;
     const hs_op_send *send = HS_CONTAINER_OF(o->op, hs_op_send, op);
     HS_ASSERT(sim_send_sum(send) == o->sum); /* its memory changed under way */
-    if (peer->server_reset) {
-        sim_post(o, peer->reset_told ? -EPIPE : -ECONNRESET, false, false, 0);
-        peer->reset_told = true;
+    if (end->reset) {
+        sim_post(o, end->reset_told ? -EPIPE : -ECONNRESET, false, false, 0);
+        end->reset_told = true;
         return;
     }
-    if (peer->shut_wr) {
+    if (sim_end_finished(end)) {
         sim_post(o, -EPIPE, false, false, 0);
         return;
     }
-    size_t want = HS_MIN(send_bytes(send), sim_pipe_room(&peer->down));
+    size_t want = HS_MIN(send_bytes(send), sim_pipe_room(&end->other->in));
     if (want == 0 && send_bytes(send) > 0)
         return;
     if (sim_chance(w, w->faults.send_again)) {
@@ -158,17 +159,17 @@ static void look_send(sim_op *o, sim_peer *peer)
     }
     if (want > 1 && sim_chance(w, w->faults.send_short))
         want = 1 + sim_below(w, want);
-    sim_post(o, (int32_t)send_some(peer, send, (uint32_t)want), false, false, 0);
+    sim_post(o, (int32_t)send_some(end, send, (uint32_t)want), false, false, 0);
 }
 
 /* ---- accept ---- */
 
-static sim_peer *backlog_pop(sim_fd *f)
+static sim_end *backlog_pop(sim_fd *f)
 {
-    sim_peer *peer = f->backlog[0];
+    sim_end *end = f->backlog[0];
     f->backlog_len--;
     memmove(f->backlog, f->backlog + 1, f->backlog_len * sizeof(f->backlog[0]));
-    return peer;
+    return end;
 }
 
 static int accept_error(sim_world *w, sim_fd *f)
@@ -177,22 +178,22 @@ static int accept_error(sim_world *w, sim_fd *f)
     int error = errors[sim_below(w, HS_ARRAY_LEN(errors))];
     if (error != -ECONNABORTED)
         return error;
-    if (f->backlog[0]->spared)
+    if (f->backlog[0]->wire->spared)
         return -ENOBUFS;
-    sim_peer *peer = backlog_pop(f);
-    peer->stage = SIM_CLOSED;
-    sim_harm(peer, "accept aborted");
-    sim_reset_peer(peer);
+    sim_end *end = backlog_pop(f);
+    sim_harm(end->wire, "accept aborted");
+    sim_end_close(end, true);
     return error;
 }
 
 static void look_accept(sim_op *o)
 {
     sim_world *w = o->io->w;
-    if (sim_fd_at(w, o->fd)->backlog_len == 0)
+    sim_fd *listener = sim_fd_at(w, o->fd);
+    if (listener->backlog_len == 0)
         return;
     if (sim_chance(w, w->faults.accept_error)) {
-        sim_post(o, accept_error(w, sim_fd_at(w, o->fd)), false, false, 0);
+        sim_post(o, accept_error(w, listener), false, false, 0);
         return;
     }
     int fd = sim_fd_take(w, SIM_FD_STREAM);
@@ -200,15 +201,44 @@ static void look_accept(sim_op *o)
         sim_post(o, fd, false, false, 0);
         return;
     }
-    sim_peer *peer = backlog_pop(sim_fd_at(w, o->fd));
-    HS_ASSERT(peer->stage == SIM_QUEUED);
-    peer->stage = SIM_OPEN;
-    peer->fd = fd;
-    sim_fd_at(w, fd)->peer = peer;
+    sim_end *end = backlog_pop(listener);
+    HS_ASSERT(end->stage == SIM_QUEUED);
+    end->stage = SIM_OPEN;
+    end->fd = fd;
+    sim_fd *f = sim_fd_at(w, fd);
+    f->end = end;
+    f->port = listener->port;
+    f->family = listener->family;
     bool more = !o->op->events;
     sim_post(o, fd, more, false, 0);
     if (more)
         sim_op_look(o, 0);
+}
+
+/* ---- connect ---- */
+
+uint64_t sim_connect_sum(const hs_op_connect *connect)
+{
+    const uint8_t *bytes = (const uint8_t *)connect->addr;
+    return sim_sum((uintptr_t)connect->addr, bytes, connect->addr_len);
+}
+
+static void look_connect(sim_op *o)
+{
+    sim_world *w = o->io->w;
+    sim_fd *f = sim_fd_at(w, o->fd);
+    const hs_op_connect *connect = HS_CONTAINER_OF(o->op, hs_op_connect, op);
+    HS_ASSERT(sim_connect_sum(connect) == o->sum); /* its memory changed under way */
+    if (!f->end) {
+        int error = sim_connect_begin(w, o->fd, connect->addr, connect->addr_len);
+        if (error)
+            sim_post(o, error, false, false, 0);
+    } else if (f->end->stage == SIM_OPEN) {
+        f->kind = SIM_FD_STREAM;
+        sim_post(o, 0, false, false, 0);
+    } else if (f->end->other->stage == SIM_CLOSED) {
+        sim_post(o, f->end->wire->error, false, false, 0);
+    }
 }
 
 /* ---- the looks ---- */
@@ -230,10 +260,13 @@ static void look(sim_op *o)
         look_accept(o);
         break;
     case HS_OP_RECV:
-        look_recv(o, sim_fd_at(w, o->fd)->peer);
+        look_recv(o, sim_fd_at(w, o->fd)->end);
         break;
     case HS_OP_SEND:
-        look_send(o, sim_fd_at(w, o->fd)->peer);
+        look_send(o, sim_fd_at(w, o->fd)->end);
+        break;
+    case HS_OP_CONNECT:
+        look_connect(o);
         break;
     default:
         HS_ASSERT(o->kind == HS_OP_POLL);

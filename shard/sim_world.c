@@ -16,8 +16,7 @@ hs_err sim_world_create(const sim_options *options, sim_world **out)
     w->seed = options->seed;
     w->random = options->seed * UINT64_C(0xd1342543de82ef95) + 1;
     w->trace = options->trace;
-    w->port_next = 40000;
-    w->knock = sim_listener_queue;
+    w->port_next = SIM_PORT_FIRST;
     w->kick = sim_kick;
     w->now = HS_SEC_NS + sim_below(w, HS_SEC_NS);
     if (options->faults)
@@ -25,7 +24,8 @@ hs_err sim_world_create(const sim_options *options, sim_world **out)
     else
         sim_faults_draw(&w->faults, options->seed);
     hs_heap_init(&w->events, sim_mem(), EVENTS_MAX);
-    hs_list_init(&w->peers);
+    hs_list_init(&w->wires);
+    hs_list_init(&w->doors);
     w->ios = hs_mem_take_zero(sim_mem(), options->shards * sizeof(sim_io *), _Alignof(sim_io *));
     HS_ASSERT(w->ios != NULL);
     w->ios_len = options->shards;
@@ -48,8 +48,9 @@ void sim_world_destroy(sim_world *w)
             sim_io_free(w->ios[i]);
     HS_ASSERT(w->fds_open == 0);
     hs_list *link;
-    while ((link = hs_list_pop_front(&w->peers)) != NULL)
-        sim_peer_free(HS_CONTAINER_OF(link, sim_peer, link));
+    while ((link = hs_list_pop_front(&w->wires)) != NULL)
+        sim_wire_free(HS_CONTAINER_OF(link, sim_wire, link));
+    sim_doors_free(w);
     hs_heap_fini(&w->events);
     hs_mem_give(sim_mem(), w->ios, w->ios_len * sizeof(sim_io *), _Alignof(sim_io *));
     hs_mem_give(sim_mem(), w, sizeof(*w), _Alignof(sim_world));
