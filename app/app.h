@@ -11,6 +11,7 @@
 
 typedef struct route {
     hs_span path; /* without the '*' */
+    const char *label; /* as it was given */
     bool prefix;
     uint32_t methods;
     hs_http_handler *handler;

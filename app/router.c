@@ -17,6 +17,7 @@ void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handl
     route *r = &app->routes[app->routes_len++];
     r->prefix = span.ptr[span.len - 1] == '*';
     r->path = hs_span_of(span.ptr, span.len - r->prefix);
+    r->label = path;
     r->methods = methods;
     if (methods & HS_METHODS(HS_METHOD_GET))
         r->methods |= HS_METHODS(HS_METHOD_HEAD);
@@ -89,6 +90,7 @@ void router_handle(hs_req *req, hs_res *res, void *ctx)
             continue;
         if (HS_LIKELY(r->methods & method)) {
             hs_req_set_tail(req, r->path.len);
+            hs_req_set_label(req, r->label);
             r->handler(req, res, r->ctx);
             return;
         }

@@ -74,6 +74,18 @@ static void collect(h1_session *x, hs_span piece, bool last)
         req->collected(req, hs_span_of(req->collect, req->collect_len), req->collected_ctx);
 }
 
+static void hear(h1_session *x, hs_span piece, bool last)
+{
+    hs_req *req = &x->req;
+    const hs_http_server *server = x->conn->server;
+    const char *label = label_enter(x);
+    if (req->collected)
+        collect(x, piece, last);
+    else
+        req->body_fn(req, piece, last, req->body_ctx);
+    label_leave(server, label);
+}
+
 static void deliver(h1_session *x, hs_span piece, bool last)
 {
     hs_req *req = &x->req;
@@ -88,10 +100,7 @@ static void deliver(h1_session *x, hs_span piece, bool last)
             conn_fail(x->conn, 413, "the rest of an unread body is too long");
         return;
     }
-    if (req->collected)
-        collect(x, piece, last);
-    else
-        req->body_fn(req, piece, last, req->body_ctx);
+    hear(x, piece, last);
 }
 
 void body_tell_end(h1_session *x)
@@ -102,10 +111,7 @@ void body_tell_end(h1_session *x)
     req->end_due = false;
     HS_ASSERT(req->body == BODY_OVER);
     HS_ASSERT(req->collected || req->body_fn);
-    if (req->collected)
-        req->collected(req, hs_span_of(NULL, 0), req->collected_ctx);
-    else
-        req->body_fn(req, hs_span_of(NULL, 0), true, req->body_ctx);
+    hear(x, hs_span_of(NULL, 0), true);
 }
 
 static size_t input_length(h1_session *x, hs_span in)

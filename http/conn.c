@@ -105,6 +105,8 @@ static void run_handler(h1_session *x)
     x->req.running = true;
     server->handler(&x->req, &x->res, server->ctx);
     x->req.running = false;
+    /* A request never starts inside another's callback: there was no label before. */
+    label_leave(server, NULL);
     if (HS_LIKELY(x->res.state == RES_DONE) || c->phase == CONN_OVER)
         return;
     if (x->res.state == RES_OPEN && !x->req.deferred) {
@@ -364,8 +366,11 @@ static void on_drained(hs_stream *s)
     if (c->phase == CONN_OVER)
         return;
     h1_session *x = c->session;
-    if (c->phase == CONN_BUSY && x->res.state == RES_BEGUN && x->res.drain_fn)
+    if (c->phase == CONN_BUSY && x->res.state == RES_BEGUN && x->res.drain_fn) {
+        const char *label = label_enter(x);
         x->res.drain_fn(&x->res, x->res.drain_ctx);
+        label_leave(c->server, label);
+    }
     if (c->stalled) {
         c->stalled = false;
         conn_go_on(c);

@@ -36,6 +36,11 @@ HS_API hs_span hs_req_tail(const hs_req *req);
  * whoever routes the request. */
 HS_API void hs_req_set_tail(hs_req *req, size_t from);
 
+/* For routers: name what serves the request, such as its route, for people (hs_shard_label_set).
+ * Holds from here until the handler of the server returns, and again for each later callback of the
+ * request: its body, its abort, its drains. `label` lives as long as the shard. */
+HS_API void hs_req_set_label(hs_req *req, const char *label);
+
 /* The host and port that the request is for: of an absolute target, else of Host. May be empty. */
 HS_API hs_span hs_req_authority(const hs_req *req);
 

@@ -44,6 +44,12 @@ void hs_req_set_tail(hs_req *req, size_t from)
     req->tail = (uint16_t)from;
 }
 
+void hs_req_set_label(hs_req *req, const char *label)
+{
+    req->label = label;
+    (void)hs_shard_label_set(session_of_req(req)->conn->server->shard, label);
+}
+
 hs_span hs_req_query(const hs_req *req)
 {
     return part(req, head_of(req)->query_at, head_of(req)->query_len);

@@ -66,6 +66,7 @@ typedef enum res_state {
 
 struct hs_req {
     const uint8_t *base; /* the head's first byte */
+    const char *label;   /* of its callbacks */
     bool kept;           /* `base` is the request's own memory */
     bool deferred;
     bool running; /* the handler has not returned */
@@ -131,7 +132,7 @@ struct hs_http_server {
     hs_list conns_all;
     uint32_t active;
     bool draining;
-    uint64_t date_until_ns;              /* when `date` is no longer true */
+    uint64_t date_until_ns;                    /* when `date` is no longer true */
     char start[17 + 6 + HS_HTTP_DATE_LEN + 2]; /* how most answers begin: 200, and the date */
     uint32_t count_requests, count_bad, count_timeouts, count_aborted;
 };
@@ -155,6 +156,17 @@ static inline h1_session *session_of_res(const hs_res *res)
 static inline size_t session_arena_bytes(uint64_t body_bytes_max)
 {
     return 3 * (size_t)HS_MIN(body_bytes_max, (uint64_t)SIZE_MAX / 4) + 2 * H1_HEAD_BYTES_MAX;
+}
+
+/* The request's label for the time of one of its callbacks; returns what to put back after it. */
+static inline const char *label_enter(const h1_session *x)
+{
+    return hs_shard_label_set(x->conn->server->shard, x->req.label);
+}
+
+static inline void label_leave(const hs_http_server *server, const char *before)
+{
+    (void)hs_shard_label_set(server->shard, before);
 }
 
 static inline hs_pool *conn_chunks(const h1_conn *c)

@@ -56,6 +56,16 @@ HS_API hs_log *hs_shard_log(hs_shard *shard);
 /* A random number: from the system's seed, or the simulation's. Shard: owner only. */
 HS_API uint64_t hs_shard_random(hs_shard *shard);
 
+/* Say what the shard is about to run, for people: log lines about a stall name it. The route of a
+ * request, for example. `label` is NULL (nothing in particular) or lives as long as the group.
+ * Returns what was said before, to be put back: whoever leaves for a while, as a fiber does when it
+ * awaits, takes its label along and restores the other. Costs a load and a store.
+ * Shard: owner only. */
+HS_API const char *hs_shard_label_set(hs_shard *shard, const char *label);
+
+/* What it says now; NULL: nothing in particular. Shard: any, for people only. */
+HS_API const char *hs_shard_label(const hs_shard *shard);
+
 /* Whether the group was asked to stop. Shard: owner only. */
 HS_API bool hs_shard_stopping(const hs_shard *shard);
 

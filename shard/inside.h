@@ -11,6 +11,7 @@
 
 struct hs_shard {
     hs_io *io;
+    _Atomic(const char *) label; /* of what runs; an atomic so that others may read it */
     uint64_t now_ns;
     uint64_t wall_ns_base; /* wall clock minus now_ns, taken once a second */
     uint64_t wall_next_ns;

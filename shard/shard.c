@@ -81,6 +81,19 @@ uint64_t hs_shard_random(hs_shard *s)
     return z ^ (z >> 31);
 }
 
+const char *hs_shard_label_set(hs_shard *s, const char *label)
+{
+    /* Twice for each request, so not even an assertion. */
+    const char *before = atomic_load_explicit(&s->label, memory_order_relaxed);
+    atomic_store_explicit(&s->label, label, memory_order_relaxed);
+    return before;
+}
+
+const char *hs_shard_label(const hs_shard *s)
+{
+    return atomic_load_explicit(&s->label, memory_order_relaxed);
+}
+
 bool hs_shard_stopping(const hs_shard *s)
 {
     return s->stopping;
