@@ -1,4 +1,4 @@
-/* The head of an HTTP/1.1 request, and a chunked body's trailers: bytes in, offsets out.
+/* The head of an HTTP/1.1 message, and a chunked body's trailers: bytes in, offsets out.
  *
  * Owns: the strict parser of RFC 9112 sections 2 to 5 and the framing decision of section 6.3. It
  * works a line at a time and remembers the first line that it has not seen whole: each line is
@@ -33,8 +33,15 @@ typedef enum h1_result {
     H1_BAD   /* head->status is the answer, head->fault says why; close afterwards */
 } h1_result;
 
-/* How the body of a request is framed (RFC 9112 section 6.3). */
-typedef enum h1_body { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED } h1_body;
+/* How the body of a message is framed (RFC 9112 section 6.3); a request has one of the first three.
+ */
+typedef enum h1_body {
+    H1_BODY_NONE,
+    H1_BODY_LENGTH,
+    H1_BODY_CHUNKED,
+    H1_BODY_CLOSE, /* all that comes until the connection ends */
+    H1_BODY_TUNNEL /* no message at all any more: an answer to CONNECT */
+} h1_body;
 
 typedef struct h1_head {
     /* progress: private to the parser */
@@ -43,18 +50,18 @@ typedef struct h1_head {
     uint8_t state;
     uint8_t flags;
     /* result */
-    uint8_t method;        /* hs_method */
+    uint8_t method;        /* hs_method; of a response: that of its request */
     uint8_t minor;         /* HTTP/1.minor: 0 or 1 */
     uint8_t body;          /* h1_body */
-    bool keep_alive;       /* what the client wants: version and Connection considered */
+    bool keep_alive;       /* what the peer wants: version and Connection considered */
     bool expect_continue;  /* Expect: 100-continue, and HTTP/1.1 */
     bool absolute;         /* the target was in absolute form; it overrides Host (section 3.2.2) */
-    uint16_t status;       /* of H1_BAD: 400, 405, 414, 417, 431, 501, 505 */
+    uint16_t status;       /* of H1_BAD: 400, 405, 414, 417, 431, 501, 505; a response's own */
     uint16_t fields_len;
     uint32_t bytes;        /* of H1_DONE: length of the section */
     uint64_t content_length;
     uint16_t method_at, method_len;
-    uint16_t target_at, target_len;       /* as sent */
+    uint16_t target_at, target_len;       /* as sent; of a response: the reason phrase */
     uint16_t path_at, path_len;           /* "*" in asterisk form; empty in authority form */
     uint16_t query_at, query_len;         /* without the '?' */
     uint16_t authority_at, authority_len; /* from the target or from Host; may be empty */
@@ -65,6 +72,11 @@ typedef struct h1_head {
 
 /* Make ready for a request's head. Does not touch the fields array: cheap. */
 void h1_head_init(h1_head *head);
+
+/* Make ready for the head of a response to a request by `method`, which decides whether there is a
+ * body. Several heads may come: one with a status below 200 is followed by another, but for 101.
+ */
+void h1_head_init_response(h1_head *head, hs_method method);
 
 /* Make ready for a trailer section (RFC 9112 section 7.1.2): fields alone. Framing, routing and
  * authentication fields in it are a fault. */

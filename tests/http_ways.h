@@ -42,13 +42,22 @@ static inline uint8_t *ways_copy(const uint8_t *bytes, size_t len)
     return copy;
 }
 
-static inline void ways_init(h1_head *head, bool trailers)
+/* What a head is parsed as. */
+typedef enum ways_kind {
+    WAYS_REQUEST,
+    WAYS_TRAILERS,
+    WAYS_RESPONSE /* to a request by method (kind - WAYS_RESPONSE) */
+} ways_kind;
+
+static inline void ways_init(h1_head *head, uint32_t kind)
 {
     memset(head, 0xa5, sizeof(*head));
-    if (trailers)
+    if (kind == WAYS_REQUEST)
+        h1_head_init(head);
+    else if (kind == WAYS_TRAILERS)
         h1_head_init_trailers(head);
     else
-        h1_head_init(head);
+        h1_head_init_response(head, (hs_method)(kind - WAYS_RESPONSE));
 }
 
 /* Hand over the first `len` bytes. */
@@ -70,8 +79,9 @@ static inline bool ways_same(h1_result ra, const h1_head *a, h1_result rb, const
         return true;
     if (ra == H1_BAD)
         return a->status == b->status && strcmp(a->fault, b->fault) == 0;
-    return a->method == b->method && a->minor == b->minor && a->body == b->body &&
-           a->keep_alive == b->keep_alive && a->expect_continue == b->expect_continue &&
+    return a->status == b->status && a->method == b->method && a->minor == b->minor &&
+           a->body == b->body && a->keep_alive == b->keep_alive &&
+           a->expect_continue == b->expect_continue &&
            a->absolute == b->absolute && a->fields_len == b->fields_len && a->bytes == b->bytes &&
            a->content_length == b->content_length && a->method_at == b->method_at &&
            a->method_len == b->method_len && a->target_at == b->target_at &&
@@ -85,10 +95,10 @@ static inline bool ways_same(h1_result ra, const h1_head *a, h1_result rb, const
 
 /* Parse in pieces that end at cuts[0..cuts_len) and at `len`. A verdict may fall before the end; if
  * it does, the bytes behind cannot have mattered. */
-static inline h1_result ways_split(h1_head *head, const uint8_t *bytes, size_t len, bool trailers,
+static inline h1_result ways_split(h1_head *head, const uint8_t *bytes, size_t len, uint32_t kind,
                                    const h1_limits *limits, const size_t *cuts, size_t cuts_len)
 {
-    ways_init(head, trailers);
+    ways_init(head, kind);
     size_t last = 0;
     for (size_t i = 0; i < cuts_len; i++) {
         if (cuts[i] <= last || cuts[i] >= len)

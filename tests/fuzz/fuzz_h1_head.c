@@ -1,4 +1,4 @@
-/* Fuzzes the head parser: three bytes of choices, then what a client sends.
+/* Fuzzes the head parser: three bytes of choices, then what a client or a server sends.
  *
  * Checked: every line loop gives the same verdict, in one piece, byte by byte and in pieces that
  * the input chooses; no byte past the end is read (each piece is memory of its exact size); what is
@@ -102,7 +102,21 @@ static void check_request(const h1_head *head, const uint8_t *base, const h1_lim
     check_framing(head, base);
 }
 
-static void check_done(const h1_head *head, const uint8_t *base, size_t len, bool trailers,
+static void check_response(const h1_head *head, const uint8_t *base)
+{
+    HS_ASSERT(head->status >= 100 && head->status <= 599);
+    HS_ASSERT(inside(head, head->target_at, head->target_len));
+    uint32_t lengths = count(head, base, HS_FIELD_CONTENT_LENGTH);
+    uint32_t codings = count(head, base, HS_FIELD_TRANSFER_ENCODING);
+    HS_ASSERT(lengths == 0 || codings == 0);
+    bool bodiless = head->status < 200 || head->status == 204 || head->status == 304;
+    HS_ASSERT(!bodiless || head->body == H1_BODY_NONE);
+    HS_ASSERT(head->body != H1_BODY_CLOSE || (lengths + codings == 0 && !head->keep_alive));
+    HS_ASSERT(head->body != H1_BODY_CHUNKED || codings >= 1);
+    HS_ASSERT(head->body != H1_BODY_LENGTH || lengths == 1);
+}
+
+static void check_done(const h1_head *head, const uint8_t *base, size_t len, uint32_t kind,
                        const h1_limits *limits)
 {
     static h1_head shorter;
@@ -111,9 +125,11 @@ static void check_done(const h1_head *head, const uint8_t *base, size_t len, boo
     HS_ASSERT(head->bytes >= 2);
     HS_ASSERT(base[head->bytes - 2] == '\r' && base[head->bytes - 1] == '\n');
     check_fields(head, base, limits);
-    if (!trailers)
+    if (kind == WAYS_REQUEST)
         check_request(head, base, limits);
-    ways_init(&shorter, trailers);
+    if (kind >= WAYS_RESPONSE)
+        check_response(head, base);
+    ways_init(&shorter, kind);
     HS_ASSERT(ways_step(&shorter, base, head->bytes - 1, limits) == H1_MORE);
 }
 
@@ -142,7 +158,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static size_t steps[STEPPED_MAX];
     if (size < CHOICES || size > H1_HEAD_BYTES_MAX)
         return 0;
-    bool trailers = (data[0] & 1) != 0;
+    uint32_t kind = (data[0] & 1) != 0 ? WAYS_TRAILERS : WAYS_REQUEST;
+    if ((data[0] & 4) != 0)
+        kind = WAYS_RESPONSE + (data[0] >> 3) % HS_METHOD_COUNT;
     h1_limits limits = {16384, 8192, 100};
     if ((data[0] & 2) != 0)
         limits = (h1_limits){(uint32_t)data[1] + 1, data[2], data[1] % 8u};
@@ -154,22 +172,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         steps[i] = i;
 
     h1_head_use_lines(h1_lines_portable);
-    ways_init(&first, trailers);
+    ways_init(&first, kind);
     h1_result verdict = ways_step(&first, bytes, len, &limits);
     if (verdict == H1_DONE)
-        check_done(&first, bytes, len, trailers, &limits);
+        check_done(&first, bytes, len, kind, &limits);
     if (verdict == H1_BAD)
         check_bad(&first);
     ways_loop loops[WAYS_LOOPS_MAX];
     size_t loops_len = ways_loops(loops);
     for (size_t i = 0; i < loops_len; i++) {
         h1_head_use_lines(loops[i].fn);
-        h1_result r = ways_split(&other, bytes, len, trailers, &limits, NULL, 0);
+        h1_result r = ways_split(&other, bytes, len, kind, &limits, NULL, 0);
         HS_ASSERT(ways_same(verdict, &first, r, &other));
-        r = ways_split(&other, bytes, len, trailers, &limits, cuts, CUTS);
+        r = ways_split(&other, bytes, len, kind, &limits, cuts, CUTS);
         HS_ASSERT(ways_same(verdict, &first, r, &other));
         if (len <= STEPPED_MAX) {
-            r = ways_split(&other, bytes, len, trailers, &limits, steps, STEPPED_MAX);
+            r = ways_split(&other, bytes, len, kind, &limits, steps, STEPPED_MAX);
             HS_ASSERT(ways_same(verdict, &first, r, &other));
         }
     }
