@@ -4,25 +4,7 @@
 #include <ucontext.h>
 
 #include "hs_assert.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CO_ASAN 1
-#elif defined(__SANITIZE_THREAD__)
-#define CO_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CO_ASAN 1
-#elif __has_feature(thread_sanitizer)
-#define CO_TSAN 1
-#endif
-#endif
-
-#ifdef CO_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef CO_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
+#include "sanitize.h"
 
 #define STACK_BYTES ((size_t)256 * 1024)
 
@@ -33,18 +15,12 @@ struct sim_co {
     uint8_t *stack;
     ucontext_t inside, outside;
     bool running, ended;
-    /* What the sanitizers keep for each side. */
-    void *fake_inside, *fake_outside;
-    const void *outside_stack;
-    size_t outside_bytes;
-    void *fiber_inside, *fiber_outside;
+    san_stack san_inside, san_outside;
 };
 
 static void arrived_inside(sim_co *co)
 {
-#ifdef CO_ASAN
-    __sanitizer_finish_switch_fiber(co->fake_inside, &co->outside_stack, &co->outside_bytes);
-#endif
+    san_arrive(&co->san_inside, &co->san_outside);
     co->running = true;
 }
 
@@ -52,15 +28,7 @@ static void arrived_inside(sim_co *co)
 static void leave_inside(sim_co *co, bool last)
 {
     co->running = false;
-#ifdef CO_ASAN
-    __sanitizer_start_switch_fiber(last ? NULL : &co->fake_inside, co->outside_stack,
-                                   co->outside_bytes);
-#else
-    (void)last;
-#endif
-#ifdef CO_TSAN
-    __tsan_switch_to_fiber(co->fiber_outside, 0);
-#endif
+    san_leave(&co->san_inside, &co->san_outside, last);
     swapcontext(&co->inside, &co->outside);
 }
 
@@ -93,19 +61,15 @@ sim_co *sim_co_create(const hs_mem *mem, void (*body)(void *ctx), void *ctx)
     co->inside.uc_link = NULL;
     uintptr_t self = (uintptr_t)co;
     makecontext(&co->inside, (void (*)(void))entry, 2, (unsigned)(self >> 32), (unsigned)self);
-#ifdef CO_TSAN
-    co->fiber_inside = __tsan_create_fiber(0);
-#endif
+    san_make(&co->san_inside, co->stack, STACK_BYTES);
     return co;
 }
 
 void sim_co_destroy(sim_co *co)
 {
     HS_ASSERT(!co->running);
-#ifdef CO_TSAN
-    if (co->fiber_inside)
-        __tsan_destroy_fiber(co->fiber_inside);
-#endif
+    if (co->san_inside.low)
+        san_unmake(&co->san_inside);
     hs_mem_give(co->mem, co->stack, STACK_BYTES, 4096);
     hs_mem_give(co->mem, co, sizeof(*co), _Alignof(sim_co));
 }
@@ -113,17 +77,9 @@ void sim_co_destroy(sim_co *co)
 void sim_co_resume(sim_co *co)
 {
     HS_ASSERT(!co->running && !co->ended);
-#ifdef CO_ASAN
-    __sanitizer_start_switch_fiber(&co->fake_outside, co->stack, STACK_BYTES);
-#endif
-#ifdef CO_TSAN
-    co->fiber_outside = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(co->fiber_inside, 0);
-#endif
+    san_leave(&co->san_outside, &co->san_inside, false);
     swapcontext(&co->outside, &co->inside);
-#ifdef CO_ASAN
-    __sanitizer_finish_switch_fiber(co->fake_outside, NULL, NULL);
-#endif
+    san_arrive(&co->san_outside, &co->san_inside);
     HS_ASSERT(!co->running);
 }
 
