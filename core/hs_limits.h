@@ -44,6 +44,25 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 #define HS_TIMERS_MAX (1u << 22)
 /* Chunks of 4 KiB for sending and for requests' arenas: 256 MiB a shard. */
 #define HS_CHUNKS_MAX (1u << 16)
+
+/* Fibers of a shard: one for each request under way that waits. A quarter of a million of them
+ * need 1 GiB at a page each. */
+#define HS_FIBERS_MAX (1u << 18)
+/* A fiber's stack: room for a TLS handshake or a printf of floating-point numbers; only what is
+ * touched costs memory, in pages. Below the least even an assertion's line would not fit. */
+#define HS_FIBER_STACK_BYTES ((size_t)64 * 1024)
+#define HS_FIBER_STACK_BYTES_MIN ((size_t)16 * 1024)
+#define HS_FIBER_STACK_BYTES_MAX ((size_t)1 << 30)
+/* Below each stack, addresses without memory. Code that is compiled without stack probes steps over
+ * a guard of one page with one large array, into the next stack; 64 KiB is also what compilers for
+ * aarch64 take a guard to be. */
+#define HS_FIBER_GUARD_BYTES ((size_t)64 * 1024)
+/* Stacks are carved from mappings of about this size. */
+#define HS_FIBER_REGION_BYTES ((size_t)8 * 1024 * 1024)
+/* Idle stacks that stay as they are while a shard rests, and how many are given back in one go: a
+ * system call each, for less than a millisecond in all. */
+#define HS_FIBER_STACKS_KEEP 16
+#define HS_FIBER_STACKS_TRIM 512
 /* A stream that has this much unsent pushes back; below the low-water mark it takes more. */
 #define HS_SEND_HIGH_BYTES (256u * 1024)
 #define HS_SEND_LOW_BYTES (64u * 1024)
