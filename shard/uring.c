@@ -11,52 +11,13 @@
 #include "uring.h"
 
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clocks.h"
 #include "sock.h"
 #include "tsan.h"
 
 #define BUF_GROUP 0
-
-/* ---- lists of ops that wait ---- */
-
-static void list_push(op_list *l, hs_op *op)
-{
-    HS_ASSERT(op->list == URING_LIST_NONE);
-    op->list = l->id & 0x7f;
-    op->next = NULL;
-    if (l->last)
-        l->last->next = op;
-    else
-        l->first = op;
-    l->last = op;
-}
-
-static hs_op *list_pop(op_list *l)
-{
-    hs_op *op = l->first;
-    if (!op)
-        return NULL;
-    HS_ASSERT(op->list == l->id);
-    l->first = op->next;
-    if (!l->first)
-        l->last = NULL;
-    op->next = NULL;
-    op->list = URING_LIST_NONE;
-    return op;
-}
-
-/* Linear, and rare: only an op that waits and is cancelled comes here. */
-static void list_remove(op_list *l, hs_op *op)
-{
-    HS_ASSERT(op->list == l->id);
-    op_list kept = {.id = l->id};
-    for (hs_op *o; (o = list_pop(l)) != NULL;)
-        if (o != op)
-            list_push(&kept, o);
-    *l = kept;
-}
 
 /* ---- submissions ---- */
 
@@ -128,7 +89,7 @@ static bool submit_op(uring *u, hs_op *op)
 static void start_op(uring *u, hs_op *op)
 {
     if (HS_UNLIKELY(!submit_op(u, op)))
-        list_push(&u->backlog, op);
+        op_list_push(&u->backlog, op);
 }
 
 static void uring_start(hs_io *io, hs_op *op)
@@ -150,15 +111,15 @@ static void cancel_op(uring *u, hs_op *op)
 {
     if (op->list == URING_LIST_TOLD)
         return;
-    if (op->list == URING_LIST_NONE) {
+    if (op->list == OP_LIST_NONE) {
         if (HS_UNLIKELY(!submit_cancel(u, op)))
-            list_push(&u->cancels, op);
+            op_list_push(&u->cancels, op);
         return;
     }
     /* It is not in the kernel: it ends here. */
     HS_ASSERT(op->list == URING_LIST_BACKLOG || op->list == URING_LIST_STARVED);
-    list_remove(op->list == URING_LIST_BACKLOG ? &u->backlog : &u->starved, op);
-    list_push(&u->ended, op);
+    op_list_remove(op->list == URING_LIST_BACKLOG ? &u->backlog : &u->starved, op);
+    op_list_push(&u->ended, op);
 }
 
 static void uring_cancel(hs_io *io, hs_op *op)
@@ -200,7 +161,7 @@ static void uring_buf_give(hs_io *io, uint16_t id)
         buf_add(u, id);
     /* A receive that ran dry goes on as soon as there is a buffer. */
     hs_op *op;
-    if (HS_UNLIKELY((op = list_pop(&u->starved)) != NULL))
+    if (HS_UNLIKELY((op = op_list_pop(&u->starved)) != NULL))
         start_op(u, op);
 }
 
@@ -251,21 +212,12 @@ static verdict judge(uring *u, const hs_op *op, const struct io_uring_cqe *cqe)
     }
 }
 
-static void fill(hs_io_event *ev, hs_op *op, int32_t res, bool more)
-{
-    ev->op = op;
-    ev->data = NULL;
-    ev->res = res;
-    ev->buf = 0;
-    ev->more = more;
-}
-
 /* The op's last event goes to the loop, which ends the op when it comes to it. */
 static void end_op(uring *u, hs_op *op)
 {
     if (HS_UNLIKELY(op->list == URING_LIST_CANCEL))
-        list_remove(&u->cancels, op);
-    HS_ASSERT(op->list == URING_LIST_NONE);
+        op_list_remove(&u->cancels, op);
+    HS_ASSERT(op->list == OP_LIST_NONE);
     op->list = URING_LIST_TOLD;
 }
 
@@ -273,9 +225,9 @@ static void end_op(uring *u, hs_op *op)
 static void go_on(uring *u, hs_op *op)
 {
     if (op->list == URING_LIST_CANCEL)
-        list_remove(&u->cancels, op);
+        op_list_remove(&u->cancels, op);
     if (op->cancelled)
-        list_push(&u->ended, op);
+        op_list_push(&u->ended, op);
     else
         start_op(u, op);
 }
@@ -290,10 +242,10 @@ static bool reap_op(uring *u, hs_op *op, const struct io_uring_cqe *cqe, hs_io_e
         if (v == AGAIN || op->cancelled)
             go_on(u, op);
         else
-            list_push(&u->starved, op);
+            op_list_push(&u->starved, op);
         return false;
     }
-    fill(ev, op, cqe->res, more);
+    op_event(ev, op, cqe->res, more);
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         ev->buf = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         rbuf_lend(&u->rbuf, ev->buf);
@@ -385,17 +337,17 @@ static void flush_lists(uring *u)
 {
     hs_op *op;
     while ((op = u->backlog.first) != NULL && submit_op(u, op))
-        list_pop(&u->backlog);
+        op_list_pop(&u->backlog);
     while ((op = u->cancels.first) != NULL && submit_cancel(u, op))
-        list_pop(&u->cancels);
+        op_list_pop(&u->cancels);
     arm_eventfd(u);
 }
 
 static uint32_t take_ended(uring *u, hs_io_event *events, uint32_t max)
 {
     uint32_t n = 0;
-    for (hs_op *op; n < max && (op = list_pop(&u->ended)) != NULL;) {
-        fill(&events[n++], op, -ECANCELED, false);
+    for (hs_op *op; n < max && (op = op_list_pop(&u->ended)) != NULL;) {
+        op_event(&events[n++], op, -ECANCELED, false);
         end_op(u, op);
     }
     return n;
@@ -457,27 +409,7 @@ static void uring_wake(hs_io *io, hs_io *target)
     sqe->user_data = (uint64_t)(uintptr_t)target | URING_TAG_WAKING;
 }
 
-/* ---- clocks ---- */
-
-static uint64_t clock_ns(clockid_t id)
-{
-    struct timespec ts;
-    int rc = clock_gettime(id, &ts);
-    HS_ASSERT(rc == 0);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t uring_now_ns(hs_io *io)
-{
-    (void)io;
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
-static uint64_t uring_wall_ns(hs_io *io)
-{
-    (void)io;
-    return clock_ns(CLOCK_REALTIME);
-}
+/* ---- the end ---- */
 
 static void uring_destroy(hs_io *io)
 {
@@ -497,8 +429,8 @@ static void uring_destroy(hs_io *io)
 const hs_io_ops uring_ops = {
     .name = "uring",
     .destroy = uring_destroy,
-    .now_ns = uring_now_ns,
-    .wall_ns = uring_wall_ns,
+    .now_ns = clock_now_ns,
+    .wall_ns = clock_wall_ns,
     .start = uring_start,
     .cancel = uring_cancel,
     .shutdown = sock_shutdown,

@@ -10,6 +10,7 @@
 #include "hs_err.h"
 #include "hs_io.h"
 #include "hs_log.h"
+#include "op_list.h"
 #include "rbuf.h"
 
 /* What was found of the kernel once per process. */
@@ -18,19 +19,13 @@ typedef struct uring_caps {
     bool ring_fd;  /* the ring's own file can be registered: a cheaper io_uring_enter */
 } uring_caps;
 
-/* A queue of ops, linked by op->next. Which one an op is in stands in op->list. */
-typedef struct op_list {
-    hs_op *first, *last;
-    uint8_t id;
-} op_list;
-
+/* In which queue an op is: op->list. */
 enum {
-    URING_LIST_NONE,
-    URING_LIST_BACKLOG, /* to be submitted when there is room */
-    URING_LIST_STARVED, /* receives that wait for a buffer */
-    URING_LIST_CANCEL,  /* in the kernel; their cancel is to be submitted when there is room */
-    URING_LIST_ENDED,   /* over without the kernel: their last completion is -ECANCELED */
-    URING_LIST_TOLD     /* no list: the last event is with the loop */
+    URING_LIST_BACKLOG = 1, /* to be submitted when there is room */
+    URING_LIST_STARVED,     /* receives that wait for a buffer */
+    URING_LIST_CANCEL,      /* in the kernel; their cancel is to be submitted when there is room */
+    URING_LIST_ENDED,       /* over without the kernel: their last completion is -ECANCELED */
+    URING_LIST_TOLD         /* no list: the last event is with the loop */
 };
 
 /* user_data of a submission: an op's address, or one of these in the lowest bits. */
