@@ -329,6 +329,11 @@ static const hs_stream_ops tcp_stream_ops = {
     .writable = tcp_writable,
 };
 
+int tcp_conn_fd(const hs_stream *s)
+{
+    return s->ops == &tcp_stream_ops ? conn_of(s)->fd : -1;
+}
+
 hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out)
 {
     HS_ASSERT(fd >= 0);

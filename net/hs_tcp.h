@@ -1,12 +1,14 @@
-/* TCP: listeners, and the streams that come from them.
+/* TCP and Unix streams: listeners, and the streams that come from them.
  *
- * Owns: a shard's listening sockets (one for each shard and address, SO_REUSEPORT), its
- * connections' slots, their send queues and closing order. Must not know: what the bytes mean.
- * Tested by: tests/unit/net_tcp.c on the sim backend. */
+ * Owns: a shard's listening sockets (TCP: one for each shard and address, SO_REUSEPORT; Unix: one
+ * that shards share), its connections' slots, their send queues and closing order. Must not know:
+ * what the bytes mean. Tested by: tests/unit/net_tcp.c and net_listener.c on the sim backend,
+ * tests/unit/net_unix.c on the system's. */
 #pragma once
 
 #include "hs_addr.h"
 #include "hs_stream.h"
+#include "hs_unix.h"
 
 HS_BEGIN_DECLS
 
@@ -30,15 +32,23 @@ HS_API HS_NODISCARD hs_err hs_tcp_create(hs_shard *shard, const hs_tcp_options *
 HS_API void hs_tcp_destroy(hs_tcp *tcp);
 
 /* Listen on `addr` (port 0: the system chooses; see hs_listener_addr) and accept. With `reuse_port`
- * several shards may listen on one address, and the system spreads connections over them.
- * *out stays valid until hs_listener_close. Shard: owner only.
- * Errors: those of bind(2) and listen(2), such as -EADDRINUSE and -EACCES; -ENOMEM. */
+ * several shards may listen on one address, and the system spreads connections over them; a Unix
+ * socket cannot be shared in this way: see hs_listener_open_unix. *out stays valid until
+ * hs_listener_close. Shard: owner only. Errors: those of bind(2) and listen(2), such as -EADDRINUSE
+ * and -EACCES, or of hs_unix_open; -ENOMEM. */
 HS_API HS_NODISCARD hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port,
                                             hs_listener **out);
 
-/* Whether somebody else listens on `addr`, which SO_REUSEPORT alone would not tell; and for port 0
- * choose one, which is written to `addr`, so that several shards can listen on the same.
- * Thread: any, before the shards listen. Errors: those of bind(2), such as -EADDRINUSE, -EACCES. */
+/* Accept from the Unix socket `u`, which several shards may do: connections come to them in turn.
+ * The listener refers to `u` until it is closed. They should all close together: a connection that
+ * arrives just while one of them closes may be waiting until the next one comes. Shard: owner only.
+ * Errors: -ENOMEM, or why the socket cannot be used. */
+HS_API HS_NODISCARD hs_err hs_listener_open_unix(hs_tcp *tcp, hs_unix *u, hs_listener **out);
+
+/* Whether somebody else listens on the TCP address `addr`, which SO_REUSEPORT alone would not tell;
+ * and for port 0 choose one, which is written to `addr`, so that several shards can listen on the
+ * same. Thread: any, before the shards listen. Errors: those of bind(2), such as -EADDRINUSE,
+ * -EACCES. */
 HS_API HS_NODISCARD hs_err hs_listen_check(hs_addr *addr);
 
 /* Where it listens. Shard: owner only. */

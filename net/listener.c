@@ -10,20 +10,31 @@
 
 static void on_accept(hs_op *op, const hs_io_event *ev);
 
+static void accept_next(hs_listener *l)
+{
+    HS_ASSERT(!l->closing);
+    hs_io *io = hs_shard_io(l->tcp->shard);
+    if (l->shared)
+        hs_io_accept_one(io, &l->accept, l->fd, on_accept);
+    else
+        hs_io_accept(io, &l->accept, l->fd, on_accept);
+}
+
 static void accept_again(hs_timer *timer)
 {
-    hs_listener *l = HS_CONTAINER_OF(timer, hs_listener, again);
-    HS_ASSERT(!l->closing);
-    hs_io_accept(hs_shard_io(l->tcp->shard), &l->accept, l->fd, on_accept);
+    accept_next(HS_CONTAINER_OF(timer, hs_listener, again));
 }
 
 static void listener_gone(hs_listener *l)
 {
     HS_ASSERT(l->closing);
-    HS_ASSERT(!hs_op_active(&l->accept));
+    HS_ASSERT(!hs_op_active(&l->accept) && !l->telling);
     hs_shard *shard = l->tcp->shard;
     hs_timer_cancel(shard, &l->again);
-    hs_io_close(hs_shard_io(shard), l->fd);
+    if (l->shared)
+        hs_unix_unref(l->shared);
+    else
+        hs_io_close(hs_shard_io(shard), l->fd);
     hs_list_remove(&l->link);
     hs_mem_give(hs_shard_mem(shard), l, sizeof *l, HS_CACHE_LINE);
     hs_shard_release(shard);
@@ -53,7 +64,9 @@ static void accepted(hs_listener *l, int fd)
         return;
     }
     hs_count(hs_shard_counters(tcp->shard), tcp->count_accepted, 1);
+    l->telling = true;
     tcp->options.accepted(&c->s, l, tcp->options.ctx);
+    l->telling = false;
     HS_ASSERT(c->s.events != NULL);
     tcp_conn_start(c);
 }
@@ -77,41 +90,70 @@ static void on_accept(hs_op *op, const hs_io_event *ev)
         listener_gone(l);
         return;
     }
-    if (ev->res < 0)
-        warn(l->tcp, hs_err_name(hs_err_of(ev->res)), accept_remedy(ev->res));
+    if (ev->res >= 0) {
+        accept_next(l);
+        return;
+    }
+    warn(l->tcp, hs_err_name(hs_err_of(ev->res)), accept_remedy(ev->res));
     /* A timer that cannot be set leaves nothing better than to try at once. */
     if (!hs_ok(hs_timer_after(l->tcp->shard, &l->again, ACCEPT_AGAIN_MS, accept_again)))
         accept_again(&l->again);
+}
+
+/* A listener of `fd`, which stays the caller's on an error. */
+static hs_err open_fd(hs_tcp *tcp, int fd, hs_unix *shared, const hs_addr *addr, hs_listener **out)
+{
+    HS_ASSERT(fd >= 0);
+    hs_listener *l = hs_mem_take_zero(hs_shard_mem(tcp->shard), sizeof *l, HS_CACHE_LINE);
+    HS_ENSURE(l, -ENOMEM);
+    l->fd = fd;
+    l->shared = shared;
+    l->addr = *addr;
+    l->tcp = tcp;
+    hs_list_init(&l->link);
+    hs_list_push_back(&tcp->listeners, &l->link);
+    hs_shard_hold(tcp->shard);
+    accept_next(l);
+    *out = l;
+    return HS_OK;
+}
+
+hs_err hs_listener_open_unix(hs_tcp *tcp, hs_unix *u, hs_listener **out)
+{
+    HS_ASSERT(out != NULL);
+    int fd = hs_unix_fd(u);
+    HS_TRY(hs_err_of(hs_io_adopt(hs_shard_io(tcp->shard), fd)));
+    HS_TRY(open_fd(tcp, fd, u, hs_unix_addr(u), out));
+    (void)hs_unix_ref(u);
+    return HS_OK;
+}
+
+static hs_err open_own_unix(hs_tcp *tcp, const hs_addr *addr, hs_listener **out)
+{
+    hs_unix *u;
+    HS_TRY(hs_unix_open(hs_shard_mem(tcp->shard), addr, NULL, &u));
+    hs_err err = hs_listener_open_unix(tcp, u, out);
+    hs_unix_unref(u);
+    return err;
 }
 
 hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port, hs_listener **out)
 {
     HS_ASSERT(addr != NULL && addr->len > 0);
     HS_ASSERT(out != NULL);
+    if (hs_addr_is_unix(addr))
+        return open_own_unix(tcp, addr, out);
     hs_io *io = hs_shard_io(tcp->shard);
-    const hs_mem *mem = hs_shard_mem(tcp->shard);
-    hs_listener *l = hs_mem_take_zero(mem, sizeof *l, HS_CACHE_LINE);
-    HS_ENSURE(l, -ENOMEM);
-    int res = hs_io_listen(io, &addr->sa.any, addr->len, BACKLOG, reuse_port);
-    l->fd = res;
-    l->addr = *addr;
-    if (res >= 0) {
-        l->addr.len = sizeof l->addr.sa;
-        res = hs_io_sockname(io, l->fd, &l->addr.sa.any, &l->addr.len);
-        if (res < 0)
-            hs_io_close(io, l->fd);
-    }
-    if (res < 0) {
-        hs_mem_give(mem, l, sizeof *l, HS_CACHE_LINE);
-        return hs_err_of(res);
-    }
-    l->tcp = tcp;
-    hs_list_init(&l->link);
-    hs_list_push_back(&tcp->listeners, &l->link);
-    hs_shard_hold(tcp->shard);
-    hs_io_accept(io, &l->accept, l->fd, on_accept);
-    *out = l;
-    return HS_OK;
+    hs_addr bound = {.len = sizeof bound.sa};
+    int fd = hs_io_listen(io, &addr->sa.any, addr->len, BACKLOG, reuse_port);
+    if (fd < 0)
+        return hs_err_of(fd);
+    hs_err err = hs_err_of(hs_io_sockname(io, fd, &bound.sa.any, &bound.len));
+    if (hs_ok(err))
+        err = open_fd(tcp, fd, NULL, &bound, out);
+    if (!hs_ok(err))
+        hs_io_close(io, fd);
+    return err;
 }
 
 const hs_addr *hs_listener_addr(const hs_listener *l)
@@ -125,6 +167,6 @@ void hs_listener_close(hs_listener *l)
     l->closing = true;
     if (hs_op_active(&l->accept))
         hs_io_cancel(hs_shard_io(l->tcp->shard), &l->accept);
-    else
+    else if (!l->telling)
         listener_gone(l);
 }

@@ -52,8 +52,10 @@ struct hs_listener {
     hs_op accept;
     hs_timer again; /* accepting failed: try again when it is due */
     hs_addr addr;
+    hs_unix *shared; /* whose socket `fd` is; NULL: ours */
     int fd;
     bool closing;
+    bool telling; /* the user is being told of a connection */
 };
 
 struct hs_tcp {
@@ -71,3 +73,6 @@ HS_NODISCARD hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out);
 
 /* Start to receive: after the user set its events. */
 void tcp_conn_start(tcp_conn *c);
+
+/* The socket of a stream of ours, or -1 where something else carries it. */
+int tcp_conn_fd(const hs_stream *s);
