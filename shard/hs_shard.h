@@ -70,7 +70,8 @@ HS_API const char *hs_shard_label(const hs_shard *shard);
 HS_API bool hs_shard_stopping(const hs_shard *shard);
 
 /* Keep the loop running while stopping, until the same number of releases. A listener or a
- * connection holds its shard, so that a stop waits for it. Shard: owner only. */
+ * connection holds its shard, so that a stop waits for it. What merely waits for others does not:
+ * stop.c tells how a group ends whose shards wait for each other. Shard: owner only. */
 HS_API void hs_shard_hold(hs_shard *shard);
 
 /* Undo one hs_shard_hold; never more than there were. Shard: owner only. */
@@ -174,20 +175,34 @@ typedef void hs_call_op_fn(hs_call_op *call);
 
 /* A function that runs on another shard, and one that runs here when it has. The storage belongs to
  * the caller; from the start until `done` runs it belongs to the call. `arg` and `result` are
- * handed over with it: only the shard on which a function runs touches them. */
+ * handed over with it: only the shard on which a function runs touches them. hs_call.h has the form
+ * that gives a promise. */
 struct hs_call_op {
     hs_call_op_fn *fn;   /* on the target */
     hs_call_op_fn *done; /* on the origin; must be set */
     void *arg;
     uint64_t result;
     hs_shard *origin, *target;
+    hs_list link; /* from here on: the mail's own */
+    bool waits;   /* the origin's: in its line for a place in the queue */
+    bool told;    /* the target's: the origin knows that the answer comes later */
 };
 
-/* Run call->fn on `target`, then call->done here. Order between two shards is kept. A shard may
- * call itself. The rule against deadlock: an answer always has room, so no shard ever waits for
- * another's queue. Shard: any; it becomes the origin. Errors: HS_E_BLOCKED (HS_CALLS_MAX calls to
- * that target are under way: try again when one is done), HS_E_CLOSED (the group is past stopping);
- * neither function is called then. */
+/* Run call->fn on `target`, then call->done here. Calls from one shard to another begin in order;
+ * they are done in order too, but for those whose answer was deferred. A shard may call itself. No
+ * shard ever waits for another's queue: see mail.c. Shard: any; it becomes the origin. Errors:
+ * HS_E_BLOCKED (that target has HS_CALLS_MAX messages to look at, or others stand in line: try
+ * again when one is done), HS_E_CLOSED (the group is past stopping); neither function is called
+ * then. */
 HS_API HS_NODISCARD hs_err hs_call_op_start(hs_shard *target, hs_call_op *call);
+
+/* From call->fn, on the target: do not answer when it returns. The storage stays the target's until
+ * it calls hs_call_op_answer, which it must: at a stop, too, no later than anything else that
+ * belongs to the target ends. Until then the call takes no place in a queue. */
+HS_API void hs_call_op_defer(hs_call_op *call);
+
+/* Answer a call that was deferred: call->done runs on the origin. From call->fn or later, once;
+ * answers go out in the order of these calls. Never fails. Shard: the target. */
+HS_API void hs_call_op_answer(hs_call_op *call);
 
 HS_END_DECLS

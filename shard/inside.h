@@ -9,6 +9,20 @@
 #include "hs_limits.h"
 #include "shard.h"
 
+/* What one shard sends to another. */
+typedef struct mail_lane {
+    hs_list waiting; /* hs_call_op.link: calls and late answers in line for a place */
+    uint32_t sent;   /* messages that it has not answered yet: HS_CALLS_MAX at most */
+} mail_lane;
+
+/* Something that waits for what only another can bring, and has to end without: see stop.c. The
+ * owner holds the storage. */
+typedef struct shard_ending shard_ending;
+struct shard_ending {
+    hs_list link;
+    void (*fn)(shard_ending *ending); /* called once; may remove others */
+};
+
 struct hs_shard {
     hs_io *io;
     _Atomic(const char *) label; /* of what runs; an atomic so that others may read it */
@@ -22,12 +36,18 @@ struct hs_shard {
     hs_heap timers;
     hs_pool chunks;
     uint32_t holds;
-    bool stopping; /* the stop function was called */
-    bool idle;     /* counted in mail->idle */
-    bool trimming; /* the trim timer is set */
+    uint32_t passive; /* of the holds: calls whose answer was deferred */
+    bool stopping;    /* the stop function was called */
+    uint8_t round;    /* of the stop: which one this shard is in */
+    bool counted;     /* among those that are ready for its end */
+    bool trimming;    /* the trim timer is set */
+    hs_list endings;
     uint32_t id;
     shard_mail *mail;
-    uint16_t *calls_out; /* by target: calls under way */
+    mail_lane *lanes;    /* by target */
+    hs_call_op *serving; /* its function runs, and has not deferred the answer */
+    hs_list deferred;    /* calls whose origin has not been told yet that the answer is */
+    uint64_t wakes[HS_SHARDS_MAX / 64]; /* who was sent something since the last look */
     const hs_mem *mem;
     hs_log *log;
     void (*stop)(hs_shard *shard, void *ctx);
@@ -55,9 +75,28 @@ static inline void microtasks_look(hs_shard *s)
 
 /* stop.c: call the stop function if a stop was asked for, and see whether the end has come. */
 void stop_look(hs_shard *s);
-/* mail.c: handle what other shards sent, a bounded number of messages. */
+/* This shard is about to do something: it is not ready for the end. False when that has come. */
+bool stop_put_off(hs_shard *s);
+/* Call ending->fn when the whole group would wait for itself for ever. */
+void shard_ending_add(hs_shard *s, shard_ending *ending);
+/* Do not. One that is not added, or was called: nothing. */
+void shard_ending_remove(shard_ending *ending);
+/* Whether that moment has passed: nothing may begin to wait now. */
+static inline bool shard_ending_now(const hs_shard *s)
+{
+    return s->round > 0;
+}
+
+/* mail.c: make the lanes; false without memory. And free them. */
+bool mail_lanes_init(hs_shard *s);
+void mail_lanes_fini(hs_shard *s);
+/* Handle what other shards sent, a bounded number of messages. */
 void mail_drain(hs_shard *s);
+/* Before a wait: tell and wake those whom this turn's messages are for. */
+void mail_flush(hs_shard *s);
 /* Whether a message waits. */
 bool mail_waits(const hs_shard *s);
-/* Wake `target` if it sleeps; called after a push. */
-void mail_wake(hs_shard *from, hs_shard *target);
+/* As hs_call_op_start, but where that is blocked the call stands in line. Errors: HS_E_CLOSED. */
+HS_NODISCARD hs_err mail_post(hs_shard *target, hs_call_op *call);
+/* Take a call back that stands in line (call->waits): it is as if it had not been started. */
+void mail_withdraw(hs_call_op *call);

@@ -15,20 +15,18 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     HS_ASSERT(o->mail->peers[o->id] == NULL);
     hs_shard *s = hs_mem_take_zero(o->mem, sizeof *s, HS_CACHE_PAIR);
     HS_ENSURE(s, -ENOMEM);
-    size_t calls_bytes = o->mail->shards * sizeof(uint16_t);
-    s->calls_out = hs_mem_take_zero(o->mem, calls_bytes, sizeof(uint16_t));
-    hs_err err = hs_err_errno(ENOMEM);
-    if (s->calls_out)
-        err = hs_pool_init(&s->chunks, o->mem, HS_CHUNK_BYTES, HS_CHUNKS_MAX);
-    if (!hs_ok(err)) {
-        hs_mem_give(o->mem, s->calls_out, calls_bytes, sizeof(uint16_t));
-        hs_mem_give(o->mem, s, sizeof *s, HS_CACHE_PAIR);
-        return err;
-    }
     s->io = o->io;
     s->id = o->id;
     s->mail = o->mail;
     s->mem = o->mem;
+    hs_err err = hs_err_errno(ENOMEM);
+    if (mail_lanes_init(s))
+        err = hs_pool_init(&s->chunks, o->mem, HS_CHUNK_BYTES, HS_CHUNKS_MAX);
+    if (!hs_ok(err)) {
+        mail_lanes_fini(s);
+        hs_mem_give(o->mem, s, sizeof *s, HS_CACHE_PAIR);
+        return err;
+    }
     s->log = o->log;
     s->stop = o->stop;
     s->ctx = o->ctx;
@@ -38,6 +36,7 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     hs_counters_init(&s->counters);
     hs_list_init(&s->microtasks);
     hs_list_init(&s->trims);
+    hs_list_init(&s->endings);
     s->trim_own.fn = trim_own;
     hs_shard_trim_add(s, &s->trim_own);
     o->mail->peers[o->id] = s;
@@ -61,6 +60,6 @@ void shard_destroy(hs_shard *s)
     s->mail->peers[s->id] = NULL;
     hs_heap_fini(&s->timers);
     hs_pool_fini(&s->chunks);
-    hs_mem_give(s->mem, s->calls_out, s->mail->shards * sizeof(uint16_t), sizeof(uint16_t));
+    mail_lanes_fini(s);
     hs_mem_give(s->mem, s, sizeof *s, HS_CACHE_PAIR);
 }

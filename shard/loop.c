@@ -123,6 +123,7 @@ void shard_turn(hs_shard *s, bool may_wait)
     run_timers(s);
     mail_drain(s);
     stop_look(s);
+    mail_flush(s);
 
     uint64_t deadline = wait_until(s, may_wait);
     uint32_t n = s->io->ops->turn(s->io, deadline, s->events, HS_TURN_EVENTS_MAX);

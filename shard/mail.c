@@ -1,15 +1,34 @@
 /* Calls across shards.
  *
- * Owns: the queues between shards and what is in them: pointers to hs_call_op, the lowest bit
- * telling an answer from a call. A queue has room for the calls of its sender and for the answers
- * to the calls of its receiver, and both are counted, so pushing an answer cannot fail. Must not
- * know: backends. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c under TSan. */
+ * Owns: the queues between shards and what is in them: the address of an hs_call_op, its lowest
+ * bits telling what is said about it. Must not know: backends. Tested by: tests/unit/shard_mail.c,
+ * tests/unit/shard_loop.c and tests/plain/shards.c under TSan.
+ *
+ * Why no message ever waits for room. A shard sends two kinds of messages on its own account, calls
+ * and late answers, and has at most HS_CALLS_MAX of them with another shard that this one has not
+ * looked at; what is beyond stands in line in the sender, in storage that it has already. Each is
+ * answered by exactly one message, as soon as it is looked at: a call by its answer or by "later",
+ * a late answer by "taken". A queue has room for both: the sender's own, and its answers to the
+ * receiver's. So a shard looks at its messages whatever else it waits for, and a place in a queue
+ * is never held by a call that waits for something. */
 #include "inside.h"
 #include "tsan.h"
 
-#define MAIL_ANSWER ((uintptr_t)1)
+enum {
+    MAIL_CALL,   /* run call->fn */
+    MAIL_ANSWER, /* to a call: it has run */
+    MAIL_LATER,  /* to a call: it has run, but its answer comes later; the call is not to be touched
+                  */
+    MAIL_LATE,   /* that answer */
+    MAIL_TAKEN,  /* to a late answer; the call may be gone */
+    MAIL_KINDS
+};
 
-HS_STATIC_ASSERT(_Alignof(hs_call_op) >= 2, "the lowest bit of a call's address is free");
+#define MAIL_KIND_MASK ((uintptr_t)7)
+
+HS_STATIC_ASSERT(_Alignof(hs_call_op) > MAIL_KIND_MASK && MAIL_KINDS <= MAIL_KIND_MASK + 1,
+                 "the lowest bits of a call's address are free");
+HS_STATIC_ASSERT(HS_MAIL_CAPACITY >= 2 * HS_CALLS_MAX, "an answer always has room");
 
 static hs_spsc *mail_queue(shard_mail *mail, uint32_t from, uint32_t to)
 {
@@ -51,59 +70,195 @@ void shard_mail_fini(shard_mail *mail)
     mail->peers = NULL;
 }
 
-void mail_wake(hs_shard *from, hs_shard *target)
+bool mail_lanes_init(hs_shard *s)
 {
-    if (from == target)
+    uint32_t shards = s->mail->shards;
+    hs_list_init(&s->deferred);
+    s->lanes = hs_mem_take_zero(s->mem, shards * sizeof(mail_lane), _Alignof(mail_lane));
+    for (uint32_t i = 0; s->lanes && i < shards; i++)
+        hs_list_init(&s->lanes[i].waiting);
+    return s->lanes != NULL;
+}
+
+void mail_lanes_fini(hs_shard *s)
+{
+    hs_mem_give(s->mem, s->lanes, s->mail->shards * sizeof(mail_lane), _Alignof(mail_lane));
+}
+
+/* ---- sending ---- */
+
+static void push(hs_shard *s, uint32_t to, hs_call_op *call, uintptr_t kind)
+{
+    uintptr_t message = (uintptr_t)call | kind;
+    bool pushed = hs_spsc_push(mail_queue(s->mail, s->id, to), &message);
+    HS_ASSERT(pushed);
+    s->wakes[to / 64] |= UINT64_C(1) << (to % 64);
+}
+
+/* Send a call or a late answer, or put it in line. */
+static void send_own(hs_shard *s, uint32_t to, hs_call_op *call)
+{
+    mail_lane *lane = &s->lanes[to];
+    if (HS_UNLIKELY(lane->sent == HS_CALLS_MAX)) {
+        hs_list_init(&call->link);
+        hs_list_push_back(&lane->waiting, &call->link);
         return;
-    /* Pairs with the fence in wait_until: either it sees our message, or we see that it sleeps. */
-    full_fence();
-    uint32_t asleep = 1;
-    if (atomic_compare_exchange_strong_explicit(&target->asleep, &asleep, 0, memory_order_relaxed,
-                                                memory_order_relaxed))
-        hs_io_wake(from->io, target->io);
+    }
+    lane->sent++;
+    push(s, to, call, call->told ? MAIL_LATE : MAIL_CALL);
 }
 
-static bool mail_push(hs_shard *from, hs_shard *to, uintptr_t message)
+/* A message of ours was answered: its place is the next one's. */
+static void send_next(hs_shard *s, uint32_t to)
 {
-    if (!hs_spsc_push(mail_queue(from->mail, from->id, to->id), &message))
-        return false;
-    mail_wake(from, to);
-    return true;
+    mail_lane *lane = &s->lanes[to];
+    HS_ASSERT(lane->sent > 0);
+    lane->sent--;
+    hs_list *node = hs_list_pop_front(&lane->waiting);
+    if (HS_LIKELY(!node))
+        return;
+    hs_call_op *call = HS_CONTAINER_OF(node, hs_call_op, link);
+    call->waits = false;
+    send_own(s, to, call);
 }
 
-hs_err hs_call_op_start(hs_shard *target, hs_call_op *call)
+hs_err mail_post(hs_shard *target, hs_call_op *call)
 {
     hs_shard *s = hs_shard_self();
     HS_ASSERT(s != NULL);
     HS_ASSERT(s->mail == target->mail);
     HS_ASSERT(call->fn != NULL);
     HS_ASSERT(call->done != NULL);
-    HS_ENSURE(!shard_finished(s), HS_E_CLOSED);
-    HS_ENSURE(s->calls_out[target->id] < HS_CALLS_MAX, HS_E_BLOCKED);
+    HS_ENSURE(stop_put_off(s), HS_E_CLOSED);
     call->origin = s;
     call->target = target;
-    bool pushed = mail_push(s, target, (uintptr_t)call);
-    HS_ASSERT(pushed);
-    s->calls_out[target->id]++;
+    call->told = false;
+    call->waits = s->lanes[target->id].sent == HS_CALLS_MAX;
     hs_shard_hold(s);
+    send_own(s, target->id, call);
     return HS_OK;
 }
 
-static void mail_handle(hs_shard *s, uintptr_t message)
+hs_err hs_call_op_start(hs_shard *target, hs_call_op *call)
 {
-    hs_call_op *call = (hs_call_op *)(message & ~MAIL_ANSWER);
-    if (message & MAIL_ANSWER) {
-        HS_ASSERT(call->origin == s);
-        HS_ASSERT(s->calls_out[call->target->id] > 0);
-        s->calls_out[call->target->id]--;
-        hs_shard_release(s);
-        call->done(call);
+    hs_shard *s = hs_shard_self();
+    HS_ASSERT(s != NULL);
+    HS_ENSURE(s->lanes[target->id].sent < HS_CALLS_MAX, HS_E_BLOCKED);
+    return mail_post(target, call);
+}
+
+void mail_withdraw(hs_call_op *call)
+{
+    HS_ASSERT(call->origin == hs_shard_self());
+    HS_ASSERT(call->waits);
+    hs_list_remove(&call->link);
+    call->waits = false;
+    hs_shard_release(call->origin);
+}
+
+/* ---- answers that come later ---- */
+
+void hs_call_op_defer(hs_call_op *call)
+{
+    hs_shard *s = call->target;
+    HS_ASSERT(s == hs_shard_self());
+    HS_ASSERT(s->serving == call);
+    s->serving = NULL;
+    hs_list_init(&call->link);
+    hs_list_push_back(&s->deferred, &call->link);
+}
+
+void hs_call_op_answer(hs_call_op *call)
+{
+    hs_shard *s = call->target;
+    HS_ASSERT(s == hs_shard_self());
+    HS_ASSERT(s->serving != call);
+    if (!call->told) {
+        hs_list_remove(&call->link);
+        push(s, call->origin->id, call, MAIL_ANSWER);
         return;
     }
+    hs_shard_hold(s);
+    send_own(s, call->origin->id, call);
+}
+
+static void wake(hs_shard *from, hs_shard *target)
+{
+    /* Looked at before it is written to: the line is the target's, who is mostly awake. */
+    uint32_t asleep = atomic_load_explicit(&target->asleep, memory_order_relaxed);
+    if (asleep && atomic_compare_exchange_strong_explicit(
+                      &target->asleep, &asleep, 0, memory_order_relaxed, memory_order_relaxed))
+        hs_io_wake(from->io, target->io);
+}
+
+void mail_flush(hs_shard *s)
+{
+    for (hs_list *node; (node = hs_list_pop_front(&s->deferred)) != NULL;) {
+        hs_call_op *call = HS_CONTAINER_OF(node, hs_call_op, link);
+        call->told = true;
+        push(s, call->origin->id, call, MAIL_LATER);
+    }
+    s->wakes[s->id / 64] &= ~(UINT64_C(1) << (s->id % 64));
+    bool fenced = false;
+    for (uint32_t i = 0; i < HS_ARRAY_LEN(s->wakes) && i * 64 < s->mail->shards; i++) {
+        if (HS_LIKELY(!s->wakes[i]))
+            continue;
+        /* Pairs with the fence in wait_until: either it sees our messages, or we see that it
+         * sleeps. */
+        if (!fenced)
+            full_fence();
+        fenced = true;
+        for (uint64_t bits = s->wakes[i]; bits; bits &= bits - 1)
+            wake(s, s->mail->peers[i * 64 + (uint32_t)__builtin_ctzll(bits)]);
+        s->wakes[i] = 0;
+    }
+}
+
+/* ---- receiving ---- */
+
+static void serve(hs_shard *s, hs_call_op *call)
+{
     HS_ASSERT(call->target == s);
+    s->serving = call;
     call->fn(call);
-    bool pushed = mail_push(s, call->origin, message | MAIL_ANSWER);
-    HS_ASSERT(pushed);
+    if (s->serving == call)
+        push(s, call->origin->id, call, MAIL_ANSWER);
+    s->serving = NULL;
+}
+
+static void finish(hs_shard *s, hs_call_op *call)
+{
+    HS_ASSERT(call->origin == s);
+    hs_shard_release(s);
+    call->done(call);
+}
+
+static void handle(hs_shard *s, uint32_t from, uintptr_t message)
+{
+    hs_call_op *call = (hs_call_op *)(message & ~MAIL_KIND_MASK);
+    switch (message & MAIL_KIND_MASK) {
+    case MAIL_CALL:
+        serve(s, call);
+        break;
+    case MAIL_ANSWER:
+        send_next(s, from);
+        finish(s, call);
+        break;
+    case MAIL_LATER:
+        send_next(s, from);
+        s->passive++;
+        break;
+    case MAIL_LATE:
+        push(s, from, call, MAIL_TAKEN);
+        HS_ASSERT(s->passive > 0);
+        s->passive--;
+        finish(s, call);
+        break;
+    default:
+        HS_ASSERT((message & MAIL_KIND_MASK) == MAIL_TAKEN);
+        send_next(s, from);
+        hs_shard_release(s);
+    }
 }
 
 void mail_drain(hs_shard *s)
@@ -112,8 +267,10 @@ void mail_drain(hs_shard *s)
         uintptr_t messages[HS_TURN_MAIL_MAX];
         hs_spsc *queue = mail_queue(s->mail, from, s->id);
         uint32_t n = hs_spsc_pop(queue, messages, HS_TURN_MAIL_MAX);
+        if (n > 0)
+            (void)stop_put_off(s);
         for (uint32_t i = 0; i < n; i++) {
-            mail_handle(s, messages[i]);
+            handle(s, from, messages[i]);
             microtasks_look(s);
         }
     }

@@ -94,23 +94,6 @@ const char *hs_shard_label(const hs_shard *s)
     return atomic_load_explicit(&s->label, memory_order_relaxed);
 }
 
-bool hs_shard_stopping(const hs_shard *s)
-{
-    return s->stopping;
-}
-
-void hs_shard_hold(hs_shard *s)
-{
-    HS_ASSERT(s->holds < UINT32_MAX);
-    s->holds++;
-}
-
-void hs_shard_release(hs_shard *s)
-{
-    HS_ASSERT(s->holds > 0);
-    s->holds--;
-}
-
 void hs_shard_trim_add(hs_shard *s, hs_trim *trim)
 {
     HS_ASSERT(trim->fn != NULL);

@@ -13,8 +13,8 @@ typedef struct shard_mail {
     const hs_mem *mem;
     uint32_t shards;
     hs_spsc *queues;
-    hs_shard **peers;   /* by number; set as the shards are made */
-    HS_ATOMIC_U32 idle; /* shards that are stopping and hold nothing: all of them end together */
+    hs_shard **peers;        /* by number; set as the shards are made */
+    HS_ATOMIC_U32 rounds[2]; /* of a stop: how many shards are ready for the end of each */
 } shard_mail;
 
 HS_NODISCARD hs_err shard_mail_init(shard_mail *mail, const hs_mem *mem, uint32_t shards);
@@ -47,7 +47,7 @@ void shard_turn(hs_shard *shard, bool may_wait);
 /* Ask the shard to stop, and wake it. Thread: any. */
 void shard_stop(hs_shard *shard);
 
-/* Whether every shard of the mail has stopped and none holds anything: the loops end. */
+/* Whether every shard of the mail has stopped and nothing is left to do here: the loop ends. */
 bool shard_finished(hs_shard *shard);
 
 /* Make `shard` the calling thread's hs_shard_self; NULL: none. */

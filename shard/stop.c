@@ -1,43 +1,91 @@
 /* How the shards of a group stop: each when it is asked, all of them at the same end.
  *
- * Owns: the count of shards that have nothing left to do. Must not know: what the shards do.
- * Tested by: tests/unit/shard_loop.c and tests/plain/shards.c. */
+ * Owns: what holds a shard, and the two rounds of a stop. In the first, a stopping shard is ready
+ * when nothing holds it but calls to others whose answers were deferred. When all are ready nothing
+ * is on its way between them, so they would wait for each other for ever (a fiber here for a call
+ * there, that for a message of a third): everything that waits is told to end, by the list of
+ * endings. In the second, a shard is ready when nothing at all holds it; when all are, the loops
+ * end together, so that until then each can still answer another's call. A shard that is ready and
+ * gets something to do is not ready until it has done it, and says so before it does it. Must not
+ * know: what the shards do. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c. */
 #include "inside.h"
 
-/* A stopping shard that holds nothing is idle; when all are, they end together, so that until then
- * each can still answer another's call. The count never falls again once it is complete. */
-static void update_idle(hs_shard *s)
+static bool round_complete(const hs_shard *s, uint32_t round)
 {
-    bool idle = s->stopping && s->holds == 0 && !s->tasks && hs_list_empty(&s->microtasks);
-    if (HS_LIKELY(idle == s->idle))
-        return;
+    return atomic_load_explicit(&s->mail->rounds[round], memory_order_acquire) == s->mail->shards;
+}
+
+/* Ready. The last one wakes the others. */
+static void round_enter(hs_shard *s)
+{
     shard_mail *mail = s->mail;
-    if (!idle) {
-        uint32_t seen = atomic_load(&mail->idle);
-        do {
-            if (seen == mail->shards)
-                return;
-        } while (!atomic_compare_exchange_weak(&mail->idle, &seen, seen - 1));
-        s->idle = false;
-        return;
-    }
-    s->idle = true;
-    if (atomic_fetch_add(&mail->idle, 1) + 1 < mail->shards)
+    s->counted = true;
+    if (atomic_fetch_add(&mail->rounds[s->round], 1) + 1 < mail->shards)
         return;
     for (uint32_t i = 0; i < mail->shards; i++)
         if (mail->peers[i] != s)
             hs_io_wake_any(mail->peers[i]->io);
 }
 
-bool shard_finished(hs_shard *s)
+/* Not ready after all. False when the round is complete: it stays so. */
+static bool round_leave(hs_shard *s)
 {
-    return atomic_load_explicit(&s->mail->idle, memory_order_acquire) == s->mail->shards;
+    HS_ATOMIC_U32 *count = &s->mail->rounds[s->round];
+    uint32_t seen = atomic_load(count);
+    do {
+        HS_ASSERT(seen > 0);
+        if (seen == s->mail->shards)
+            return false;
+    } while (!atomic_compare_exchange_weak(count, &seen, seen - 1));
+    s->counted = false;
+    return true;
 }
 
-void shard_stop(hs_shard *s)
+bool stop_put_off(hs_shard *s)
 {
-    atomic_store_explicit(&s->stop_asked, 1, memory_order_release);
-    hs_io_wake_any(s->io);
+    if (HS_LIKELY(!s->counted) || round_leave(s))
+        return true;
+    return !round_complete(s, HS_ARRAY_LEN(s->mail->rounds) - 1);
+}
+
+/* ---- endings ---- */
+
+void shard_ending_add(hs_shard *s, shard_ending *ending)
+{
+    HS_ASSERT(ending->fn != NULL);
+    HS_ASSERT(!shard_ending_now(s));
+    hs_list_init(&ending->link);
+    hs_list_push_back(&s->endings, &ending->link);
+}
+
+void shard_ending_remove(shard_ending *ending)
+{
+    if (ending->link.next)
+        hs_list_remove(&ending->link);
+}
+
+static void run_endings(hs_shard *s)
+{
+    for (hs_list *node; (node = hs_list_pop_front(&s->endings)) != NULL;) {
+        shard_ending *ending = HS_CONTAINER_OF(node, shard_ending, link);
+        ending->fn(ending);
+    }
+}
+
+/* ---- rounds ---- */
+
+static bool nothing_to_run(const hs_shard *s)
+{
+    return !s->tasks && hs_list_empty(&s->microtasks);
+}
+
+static void update_ready(hs_shard *s)
+{
+    bool ready = nothing_to_run(s) && s->holds == (s->round == 0 ? s->passive : 0);
+    if (ready && !s->counted)
+        round_enter(s);
+    else if (!ready && s->counted)
+        (void)round_leave(s);
 }
 
 void stop_look(hs_shard *s)
@@ -48,6 +96,45 @@ void stop_look(hs_shard *s)
             s->stop(s, s->ctx);
         microtasks_look(s);
     }
-    if (HS_UNLIKELY(s->stopping))
-        update_idle(s);
+    if (HS_LIKELY(!s->stopping))
+        return;
+    update_ready(s);
+    if (s->round > 0 || !round_complete(s, 0))
+        return;
+    s->round = 1;
+    s->counted = false;
+    run_endings(s);
+    microtasks_look(s);
+    update_ready(s);
+}
+
+bool shard_finished(hs_shard *s)
+{
+    return HS_UNLIKELY(round_complete(s, 1)) && s->holds == 0 && nothing_to_run(s);
+}
+
+void shard_stop(hs_shard *s)
+{
+    atomic_store_explicit(&s->stop_asked, 1, memory_order_release);
+    hs_io_wake_any(s->io);
+}
+
+/* ---- what holds a shard ---- */
+
+bool hs_shard_stopping(const hs_shard *s)
+{
+    return s->stopping;
+}
+
+void hs_shard_hold(hs_shard *s)
+{
+    HS_ASSERT(s->holds < UINT32_MAX);
+    (void)stop_put_off(s);
+    s->holds++;
+}
+
+void hs_shard_release(hs_shard *s)
+{
+    HS_ASSERT(s->holds > 0);
+    s->holds--;
 }

@@ -144,6 +144,66 @@ static void test_calls(void)
     }
 }
 
+/* ---- a stop while work goes from shard to shard ---- */
+
+#define HOPS 100
+#define STOPS 30
+
+/* One call at a time is under way: whoever serves it begins the next, so that at each moment all
+ * shards but one or two have nothing to do, and the end must still wait for the last. */
+static hs_call_op hops[HOPS];
+
+static void hop_done(hs_call_op *op)
+{
+    (void)op;
+}
+
+static void hop(hs_call_op *op)
+{
+    hs_call_op *next = op + 1;
+    if (next == hops + HOPS)
+        return;
+    hs_shard *s = hs_shard_self();
+    *next = (hs_call_op){.fn = hop, .done = hop_done};
+    hops[0].result++;
+    CHECK(hs_ok(hs_call_op_start(hs_shard_peer(s, (hs_shard_id(s) + 1) % SHARDS), next)));
+}
+
+static void hop_begin(hs_timer *timer)
+{
+    (void)timer;
+    hs_shard *s = hs_shard_self();
+    hops[0] = (hs_call_op){.fn = hop, .done = hop_done};
+    CHECK(hs_ok(hs_call_op_start(hs_shard_peer(s, 1), &hops[0])));
+    hs_shard_release(s);
+}
+
+static hs_err hop_start(hs_shard *s, void *ctx)
+{
+    if (hs_shard_id(s) != 0)
+        return HS_OK;
+    hs_shard_hold(s);
+    return hs_timer_after(s, ctx, 1, hop_begin);
+}
+
+static void test_stop_in_between(void)
+{
+    for (uint32_t i = 0; i < STOPS; i++) {
+        hs_timer timer = {0};
+        hs_group_options o;
+        hs_group_options_init(&o);
+        o.shards = SHARDS;
+        o.log_fd = -1;
+        o.start = hop_start;
+        o.ctx = &timer;
+        hs_group *group;
+        CHECK(hs_ok(hs_group_start(&o, &group)));
+        hs_group_stop(group);
+        hs_group_join(group);
+        CHECK(hops[0].result == HOPS - 1);
+    }
+}
+
 static hs_err start_badly(hs_shard *s, void *ctx)
 {
     (void)ctx;
@@ -164,6 +224,7 @@ static void test_failing_start(void)
 int main(void)
 {
     test_calls();
+    test_stop_in_between();
     test_failing_start();
     printf("shards: calls, stop and failing start are fine\n");
     return 0;
