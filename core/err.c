@@ -23,6 +23,9 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_USAGE] = {"HS_E_USAGE", "called against the rules of the interface", HS_ERR_USAGE},
     [HS_E_INTERNAL] = {"HS_E_INTERNAL", "a fault inside httpshard", HS_ERR_INTERNAL},
     [HS_E_AGGREGATE] = {"HS_E_AGGREGATE", "every one of several failed", HS_ERR_IO},
+    [HS_E_NAME_NONE] = {"HS_E_NAME_NONE", "no host has this name", HS_ERR_IO},
+    [HS_E_NAME_FAILED] = {"HS_E_NAME_FAILED", "the name servers gave no answer", HS_ERR_IO},
+    [HS_E_NAME_TIMEOUT] = {"HS_E_NAME_TIMEOUT", "no name server answered in time", HS_ERR_IO},
 };
 
 static hs_err_kind class_of_errno(int errno_value)

@@ -16,13 +16,16 @@ typedef struct hs_err {
 
 /* Our own codes. The order is part of the interface: new ones go last. */
 enum {
-    HS_E_BLOCKED = 1, /* full or not ready now: try again after the event that says so */
-    HS_E_CLOSED,      /* the other side, or this object, is closed */
-    HS_E_PROTOCOL,    /* the peer broke the protocol */
-    HS_E_LIMIT,       /* a configured limit would be passed */
-    HS_E_USAGE,       /* the caller broke a rule that is written at the prototype */
-    HS_E_INTERNAL,    /* a fault of ours */
-    HS_E_AGGREGATE,   /* every one of several failed */
+    HS_E_BLOCKED = 1,  /* full or not ready now: try again after the event that says so */
+    HS_E_CLOSED,       /* the other side, or this object, is closed */
+    HS_E_PROTOCOL,     /* the peer broke the protocol */
+    HS_E_LIMIT,        /* a configured limit would be passed */
+    HS_E_USAGE,        /* the caller broke a rule that is written at the prototype */
+    HS_E_INTERNAL,     /* a fault of ours */
+    HS_E_AGGREGATE,    /* every one of several failed */
+    HS_E_NAME_NONE,    /* no host has this name, or it has no address of the kind asked for */
+    HS_E_NAME_FAILED,  /* no name server gave an answer that tells: it may later */
+    HS_E_NAME_TIMEOUT, /* no name server answered in time */
     HS_E_MAX_
 };
 
