@@ -80,3 +80,4 @@ endmacro()
 
 hs_system(hwloc hwloc libhwloc-dev)
 hs_system(idn2 libidn2 libidn2-dev)
+hs_system(cares libcares libc-ares-dev)

@@ -1,5 +1,5 @@
-"""liburing, hwloc and threads are shard's, wolfSSL is tls's, libidn2 http's; public headers show
-none of them."""
+"""liburing, hwloc and threads are shard's, c-ares is net's, wolfSSL tls's, libidn2 http's; public
+headers show none of them."""
 import os
 import re
 
@@ -11,6 +11,7 @@ OWNERS = {
     r"hwloc(\.h|/.*)": "shard",
     r"pthread\.h|threads\.h|semaphore\.h": "shard",
     r"sys/epoll\.h|sys/eventfd\.h": "shard",
+    r"ares(_\w+)?\.h": "net",
     r"idn2\.h": "http",
     r"wolfssl/.*": "tls",
 }
@@ -36,6 +37,8 @@ BAD = [
     {"net/a.c": "#include <liburing.h>\n"},
     {"core/a.c": "#include <pthread.h>\n"},
     {"http/a.c": "#include <wolfssl/ssl.h>\n"},
+    {"shard/a.c": "#include <ares.h>\n"},
+    {"net/hs_a.h": "#include <ares_version.h>\n"},
     {"shard/hs_a.h": "#include <hwloc.h>\n"},
     {"app/a.c": "#include <hwloc/helper.h>\n"},
 ]
@@ -43,5 +46,6 @@ GOOD = [
     {"shard/a.c": "#include <liburing.h>\n#include <pthread.h>\n"},
     {"shard/a.h": "#include <hwloc.h>\n"},
     {"tls/a.c": "#include <wolfssl/ssl.h>\n"},
+    {"net/a.c": "#include <ares.h>\n"},
     {"tests/plain/a.c": "#include <pthread.h>\n"},
 ]
