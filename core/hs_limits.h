@@ -42,6 +42,9 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 /* Connections of a shard. Files run out first on most machines. */
 #define HS_CONNS_MAX (1u << 20)
 #define HS_TIMERS_MAX (1u << 22)
+/* Promises of 96 bytes and cancel tokens of 128: some for each connection that a shard may have. */
+#define HS_PROMISES_MAX (1u << 21)
+#define HS_CANCELS_MAX (1u << 20)
 /* Chunks of 4 KiB for sending and for requests' arenas: 256 MiB a shard. */
 #define HS_CHUNKS_MAX (1u << 16)
 

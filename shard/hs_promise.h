@@ -11,11 +11,16 @@
  *
  * Values. A value is a pointer (or a number, cast). It belongs to whoever receives it: the function
  * given to hs_then, the caller of hs_await. One that nobody received is freed by the `drop`
- * function that it came with, when its promise goes.
+ * function that it came with, when its promise goes. A value with a drop function has one receiver,
+ * the first that reacts: any other gets HS_E_USAGE (of a rejection: the error, without the detail).
+ * A value without one goes to all.
  *
  * Memory. No function here returns NULL but hs_promise_create: where there is none left, what is
  * returned is a promise that is rejected with -ENOMEM, and the function that was given is never
- * called. */
+ * called.
+ *
+ * The end. What is pending when the shard ends stays so: nobody is called any more, values are
+ * dropped, and a line in the log says how many there were. */
 #pragma once
 
 #include "hs_cancel.h"
@@ -82,11 +87,11 @@ HS_API hs_promise *hs_promise_create_at(hs_shard *shard, const char *where);
 #define hs_promise_create(shard) hs_promise_create_at(shard, HS_HERE)
 
 /* Settle it. Reactions run later, as microtasks. With `outcome.promise` it stays pending until that
- * one settles; a promise that would wait for itself is rejected with HS_E_USAGE. The settler's hold
- * ends here: `promise` may be gone on return. */
+ * one settles; a promise that is told to adopt itself is rejected with HS_E_USAGE. The settler's
+ * hold ends here: `promise` may be gone on return. */
 HS_API void hs_promise_settle(hs_promise *promise, hs_outcome outcome);
 
-/* A promise that is settled from the start. Never NULL. */
+/* A promise that is settled from the start; of hs_adopt(p) it is `p`. Never NULL. */
 HS_API hs_promise *hs_promise_settled_at(hs_shard *shard, hs_outcome outcome, const char *where);
 #define hs_promise_settled(shard, outcome) hs_promise_settled_at(shard, outcome, HS_HERE)
 
@@ -144,7 +149,8 @@ struct hs_reaction {
 HS_API void hs_react(hs_promise *promise, hs_reaction *reaction,
                      void (*fn)(hs_reaction *reaction, hs_outcome outcome));
 
-/* Take it back: its function will not be called, and its handle is given up. Idle: nothing. */
+/* Take it back: its function will not be called, and its handle is given up; a rejection counts as
+ * handled. Idle: nothing. */
 HS_API void hs_react_cancel(hs_reaction *reaction);
 
 /* ---- several at once ---- */

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 
+#include "cancel.h"
 #include "hs_limits.h"
+#include "promise.h"
 #include "shard.h"
 
 /* What one shard sends to another. */
@@ -56,6 +58,8 @@ struct hs_shard {
     hs_timer trim_timer;
     hs_list trims;
     hs_trim trim_own;
+    promise_state promises;
+    cancel_state cancels;
     hs_counters counters;
     hs_io_event events[HS_TURN_EVENTS_MAX];
     /* What other threads read or write: on lines of their own. */

@@ -1,8 +1,5 @@
 /* Microtasks: they run after the callback under way and before anything else, all of them, under a
  * bound. */
-#include <netinet/in.h>
-#include <poll.h>
-
 #include "bench.h"
 
 static bench b;
