@@ -241,10 +241,11 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
     hs_group *g;
     HS_TRY(group_create(options, shards, &g));
-    char why[256];
-    hs_err err = uring_probe(&g->caps, why, sizeof why);
+    uring_why why;
+    hs_err err = uring_probe(&g->caps, &why);
     if (!hs_ok(err)) {
-        hs_log_write(logger_log(g->logger, shards), HS_LOG_ERROR, "%s", why);
+        hs_log_write(logger_log(g->logger, shards), HS_LOG_ERROR, "%s; to allow: %s", why.cause,
+                     why.remedy);
         free_group(g);
         return err;
     }

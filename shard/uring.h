@@ -12,6 +12,7 @@
 #include "hs_log.h"
 #include "op_list.h"
 #include "rbuf.h"
+#include "uring_why.h"
 
 /* What was found of the kernel once per process. */
 typedef struct uring_caps {
@@ -54,10 +55,10 @@ typedef struct uring {
     struct __kernel_timespec timer_ts;
 } uring;
 
-/* Look at what the kernel can do, less what the environment's HS_CAPS_DISABLE names (a list with
- * commas: msg_ring, ring_fd). On an error `why` says the cause and the remedy in one line.
- * Thread: any. Errors: a negated errno of the first call that failed. */
-HS_NODISCARD hs_err uring_probe(uring_caps *caps, char *why, size_t why_bytes);
+/* Look at what the kernel can do, and whether it lets us, less what HS_CAPS_DISABLE names: io_uring
+ * (all of it), msg_ring, ring_fd. On an error `why` tells the cause and the remedy. Thread: any.
+ * Errors: a negated errno of the first call that failed. */
+HS_NODISCARD hs_err uring_probe(uring_caps *caps, uring_why *why);
 
 /* Make a ring for the calling thread, which alone may use it. Errors as uring_probe. */
 HS_NODISCARD hs_err uring_create(const hs_mem *mem, const uring_caps *caps, hs_io **out);

@@ -1,8 +1,7 @@
 /* The io_uring backend: making rings, and finding out what the kernel can do.
  *
- * Owns: the ring's flags and sizes, the probes and the texts of what to do when io_uring is denied.
- * Features are found by trying, never by a version number. Must not know: the loop.
- * Tested by: tests/unit/shard_io_uring.c. */
+ * Owns: the ring's flags and sizes, and the probes. Features are found by trying, never by a
+ * version number. Must not know: the loop. Tested by: tests/unit/shard_io_uring.c. */
 #include "uring.h"
 
 #include <errno.h>
@@ -35,53 +34,6 @@ static int make_ring(struct io_uring *ring, unsigned entries, unsigned entries_m
     return rc;
 }
 
-static long sysctl_io_uring_disabled(void)
-{
-    char text[16] = "";
-    FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-    if (f) {
-        size_t n = fread(text, 1, sizeof text - 1, f);
-        text[n] = '\0';
-        (void)fclose(f);
-    }
-    return strtol(text, NULL, 10);
-}
-
-/* The cause and the remedy, in one line. */
-static void explain(int rc, char *why, size_t why_bytes)
-{
-    const char *name = hs_err_name(hs_err_of(rc));
-    long disabled = rc == -EPERM ? sysctl_io_uring_disabled() : 0;
-    if (disabled)
-        snprintf(why, why_bytes,
-                 "io_uring_setup: %s: kernel.io_uring_disabled is %ld; set it to 0 (sysctl -w "
-                 "kernel.io_uring_disabled=0)",
-                 name, disabled);
-    else if (rc == -EPERM || rc == -EACCES)
-        snprintf(why, why_bytes,
-                 "io_uring_setup: %s: a seccomp filter or security module denies it; run the "
-                 "container with a profile that allows io_uring_setup, io_uring_enter and "
-                 "io_uring_register",
-                 name);
-    else if (rc == -ENOSYS || rc == -EINVAL)
-        snprintf(
-            why, why_bytes,
-            "io_uring_setup: %s: this kernel has no io_uring as of Linux 6.1 (or a filter hides "
-            "it); use a newer kernel",
-            name);
-    else if (rc == -ENOMEM)
-        snprintf(
-            why, why_bytes,
-            "io_uring_setup: %s: raise the limit of locked memory (ulimit -l, or LimitMEMLOCK= "
-            "of the service)",
-            name);
-    else if (rc == -EMFILE || rc == -ENFILE)
-        snprintf(why, why_bytes, "io_uring_setup: %s: raise the limit of open files (ulimit -n)",
-                 name);
-    else
-        snprintf(why, why_bytes, "io_uring_setup: %s: %s", name, hs_err_text(hs_err_of(rc)));
-}
-
 /* Send a message from one ring to another and see that it arrives. */
 static bool try_msg_ring(struct io_uring *from)
 {
@@ -104,35 +56,80 @@ static bool try_msg_ring(struct io_uring *from)
     return arrived;
 }
 
-/* Buffer rings came with 5.19, multishot receive with 6.0: what a ring of these flags (6.1) has.
- * Only the trial tells whether a filter leaves io_uring_register to us. */
-static int try_buf_ring(struct io_uring *ring)
+/* Wait for the next completion of the probe's receive: its flags, or a negated errno. */
+static int probe_cqe(struct io_uring *ring, int res_wanted)
 {
-    int rc = 0;
-    struct io_uring_buf_ring *bufs = io_uring_setup_buf_ring(ring, 2, 0, 0, &rc);
-    if (bufs)
-        io_uring_free_buf_ring(ring, bufs, 2, 0);
-    return bufs ? 0 : rc;
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec ts = {.tv_sec = 10}; /* it is there at once, even on a busy machine */
+    int rc = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &ts, NULL);
+    if (rc < 0)
+        return rc;
+    rc = cqe->res == res_wanted ? (int)(cqe->flags & IORING_CQE_F_MORE) : cqe->res;
+    bool odd = cqe->res != res_wanted && cqe->res >= 0;
+    io_uring_cqe_seen(ring, cqe);
+    return odd ? -EINVAL : rc;
 }
 
-hs_err uring_probe(uring_caps *caps, char *why, size_t why_bytes)
+/* A byte through a multishot receive, and the end after it. */
+static int probe_recv(struct io_uring *ring, int in, int out)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    HS_ASSERT(sqe != NULL);
+    io_uring_prep_recv_multishot(sqe, in, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    if (write(out, "", 1) != 1)
+        return -errno;
+    int rc = probe_cqe(ring, 1);
+    if (rc < 0)
+        return rc;
+    if (shutdown(out, SHUT_WR) != 0)
+        return -errno;
+    rc = rc ? probe_cqe(ring, 0) : -EINVAL; /* it ended after one: it is not multishot */
+    return rc < 0 ? rc : 0;
+}
+
+/* A ring of buffers and a receive into it: what every connection lives on. A filter may allow a
+ * ring and deny its use, which only a trial tells. *call is the system call that failed. */
+static int try_recv(struct io_uring *ring, const char **call)
+{
+    static uint8_t byte[1]; /* of the probe alone; written by no other ring */
+    int rc = 0, fds[2];
+    *call = "socketpair";
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        return -errno;
+    *call = "io_uring_register";
+    struct io_uring_buf_ring *bufs = io_uring_setup_buf_ring(ring, 2, 0, 0, &rc);
+    if (bufs) {
+        *call = "io_uring_enter";
+        for (uint16_t id = 0; id < 2; id++) /* the end wants one as well */
+            io_uring_buf_ring_add(bufs, byte, sizeof byte, id, io_uring_buf_ring_mask(2), id);
+        io_uring_buf_ring_advance(bufs, 2);
+        rc = probe_recv(ring, fds[0], fds[1]);
+        io_uring_free_buf_ring(ring, bufs, 2, 0);
+    }
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    return rc;
+}
+
+hs_err uring_probe(uring_caps *caps, uring_why *why)
 {
     struct io_uring ring;
+    const char *call = "io_uring_setup";
     *caps = (uring_caps){0};
-    int rc = make_ring(&ring, 4, 4);
+    bool off = caps_off("io_uring");
+    int rc = off ? -EOPNOTSUPP : make_ring(&ring, 4, 4);
     if (rc != 0) {
-        explain(rc, why, why_bytes);
+        uring_explain(why, call, rc);
         return hs_err_of(rc);
     }
-    rc = try_buf_ring(&ring);
+    rc = try_recv(&ring, &call);
     if (rc == 0) {
         caps->ring_fd = !caps_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
         caps->msg_ring = !caps_off("msg_ring") && try_msg_ring(&ring);
     } else {
-        snprintf(why, why_bytes,
-                 "io_uring_register: no buffer ring: %s; Linux 6.1 or newer, and a "
-                 "filter that allows io_uring_register, are needed",
-                 hs_err_name(hs_err_of(rc)));
+        uring_explain(why, call, rc);
     }
     io_uring_queue_exit(&ring);
     return hs_err_of(rc);

@@ -42,10 +42,10 @@ static inline uint32_t real_files(void)
 static inline hs_err real_make_uring(const hs_mem *mem, hs_io **io)
 {
     uring_caps caps;
-    char why[256];
-    hs_err err = uring_probe(&caps, why, sizeof why);
+    uring_why why;
+    hs_err err = uring_probe(&caps, &why);
     if (!hs_ok(err))
-        cr_skip_test("%s", why);
+        cr_skip_test("%s", why.cause);
     return uring_create(mem, &caps, io);
 }
 

@@ -112,13 +112,13 @@ Test(shard_io_uring_wait, capabilities_are_switched_off_by_name)
         {"x,msg_ring,y", true, false},
     };
     uring_caps all, caps;
-    char why[256];
+    uring_why why;
     cr_assert_eq(unsetenv("HS_CAPS_DISABLE"), 0);
-    if (!hs_ok(uring_probe(&all, why, sizeof why)))
-        cr_skip_test("%s", why);
+    if (!hs_ok(uring_probe(&all, &why)))
+        cr_skip_test("%s", why.cause);
     for (size_t i = 0; i < HS_ARRAY_LEN(rows); i++) {
         cr_assert_eq(setenv("HS_CAPS_DISABLE", rows[i].list, 1), 0);
-        cr_assert(hs_ok(uring_probe(&caps, why, sizeof why)));
+        cr_assert(hs_ok(uring_probe(&caps, &why)));
         cr_assert_eq(caps.msg_ring, all.msg_ring && !rows[i].msg_ring, "%s", rows[i].list);
         cr_assert_eq(caps.ring_fd, all.ring_fd && !rows[i].ring_fd, "%s", rows[i].list);
     }
@@ -154,9 +154,9 @@ static int lowest_free_fd(void)
 Test(shard_io_uring_wait, memory_fails)
 {
     uring_caps caps;
-    char why[256];
-    if (!hs_ok(uring_probe(&caps, why, sizeof why)))
-        cr_skip_test("%s", why);
+    uring_why why;
+    if (!hs_ok(uring_probe(&caps, &why)))
+        cr_skip_test("%s", why.cause);
     int before = lowest_free_fd();
     for (uint32_t n = 0;; n++) {
         fail_mem f = {.left = n};

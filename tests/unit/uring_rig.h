@@ -21,10 +21,10 @@ static inline uring *make_uring(void)
 {
     uring_caps caps;
     hs_io *io;
-    char why[256];
-    hs_err err = uring_probe(&caps, why, sizeof why);
+    uring_why why;
+    hs_err err = uring_probe(&caps, &why);
     if (!hs_ok(err))
-        cr_skip_test("%s", why);
+        cr_skip_test("%s", why.cause);
     cr_assert(hs_ok(uring_create(hs_mem_system(), &caps, &io)));
     cr_assert_str_eq(io->ops->name, "uring");
     return (uring *)io;
