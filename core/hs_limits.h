@@ -16,6 +16,10 @@
 HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
                  "a ring's size is a power of two");
 
+/* Calls of a shard that give promises and have not come to an end, in line or waiting for what they
+ * started: as many as it may have requests under way, with a memory of 16 MiB. */
+#define HS_CALLS_WAIT_MAX (1u << 16)
+
 /* Submission entries: what one turn of a busy shard queues before it waits. When more is queued,
  * the backend submits in between. Completions: four for each, so that multishot bursts do not
  * overflow. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "call.h"
 #include "cancel.h"
 #include "hs_limits.h"
 #include "promise.h"
@@ -16,14 +17,6 @@ typedef struct mail_lane {
     hs_list waiting; /* hs_call_op.link: calls and late answers in line for a place */
     uint32_t sent;   /* messages that it has not answered yet: HS_CALLS_MAX at most */
 } mail_lane;
-
-/* Something that waits for what only another can bring, and has to end without: see stop.c. The
- * owner holds the storage. */
-typedef struct shard_ending shard_ending;
-struct shard_ending {
-    hs_list link;
-    void (*fn)(shard_ending *ending); /* called once; may remove others */
-};
 
 struct hs_shard {
     hs_io *io;
@@ -60,6 +53,7 @@ struct hs_shard {
     hs_trim trim_own;
     promise_state promises;
     cancel_state cancels;
+    call_state calls;
     hs_counters counters;
     hs_io_event events[HS_TURN_EVENTS_MAX];
     /* What other threads read or write: on lines of their own. */

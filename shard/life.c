@@ -39,6 +39,7 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     hs_list_init(&s->endings);
     s->trim_own.fn = trim_own;
     hs_shard_trim_add(s, &s->trim_own);
+    calls_init(s);
     err = promises_init(s);
     HS_ASSERT(hs_ok(err)); /* the table of counters is empty yet */
     o->mail->peers[o->id] = s;
@@ -51,6 +52,7 @@ void shard_end(hs_shard *s)
     HS_ASSERT(s == hs_shard_self());
     promises_end(s);
     cancels_end(s);
+    calls_end(s);
 }
 
 void shard_destroy(hs_shard *s)

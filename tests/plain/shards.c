@@ -146,8 +146,8 @@ static void test_calls(void)
 
 /* ---- a stop while work goes from shard to shard ---- */
 
-#define HOPS 100
-#define STOPS 30
+#define HOPS 30
+#define STOPS 20
 
 /* One call at a time is under way: whoever serves it begins the next, so that at each moment all
  * shards but one or two have nothing to do, and the end must still wait for the last. */
