@@ -8,7 +8,7 @@
  *
  * A file that is in the way is looked at, not just removed:
  * - a socket on which nobody answers is left from a process that is gone: it is replaced;
- * - a socket on which somebody does is in use: -EADDRINUSE;
+ * - a socket on which somebody does is in use: -EADDRINUSE, after up to 0.8 s of doubt;
  * - anything else is not ours: -EEXIST.
  * Who looks holds a lock file beside it ("<path>.lock", gone afterwards), so that of two that start
  * at once one wins and neither takes the other's socket away. The file has its mode from the moment

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@
 
 #define BACKLOG 4096 /* the system lowers it to net.core.somaxconn */
 #define LOCK_TRIES 16
+#define ASK_TRIES 4
+#define ASK_MS 200
 #define LOCK_SUFFIX ".lock"
 
 struct hs_unix {
@@ -92,25 +95,44 @@ static int make_socket(const hs_unix *u, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-/* Whether somebody has the socket: 0 where nobody does, or a negated errno. */
-static int ask_owner(const hs_unix *u)
+/* Ask once: 0 where nobody has the socket, -EAGAIN where that is not clear yet, or why not. */
+static int ask_once(const hs_unix *u)
 {
     int fd = make_socket(u, SOCK_NONBLOCK);
     if (fd < 0)
         return fd;
     int res = last_error(connect(fd, &u->addr.sa.any, u->addr.len));
-    (void)close(fd);
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
     switch (res) {
     case -ECONNREFUSED: /* nobody has it */
     case -ENOENT:       /* or it is gone */
-        return 0;
+        res = 0;
+        break;
     case 0:
-    case -EAGAIN:     /* its queue is full */
+    case -EAGAIN: /* its queue is full */
+        /* A stream of one that lives lasts; of others no end is told. */
+        res = poll(&ended, 1, ASK_MS) == 0 && !u->options.datagram && res == 0 ? -EADDRINUSE
+                                                                               : -EAGAIN;
+        break;
     case -EPROTOTYPE: /* it is of another type */
-        return -EADDRINUSE;
+        res = -EADDRINUSE;
+        break;
     default:
-        return res;
+        break;
     }
+    (void)close(fd);
+    return res;
+}
+
+/* Whether somebody has the socket: 0 where nobody does, or a negated errno. The system may hold on
+ * to the socket of a process that died a moment ago: a ring's accept refers to it until a kernel
+ * thread has ended the ring. A server that is started again at once would find its own ghost. */
+static int ask_owner(const hs_unix *u)
+{
+    int res = -EAGAIN;
+    for (int i = 0; i < ASK_TRIES && res == -EAGAIN; i++)
+        res = ask_once(u);
+    return res == -EAGAIN ? -EADDRINUSE : res;
 }
 
 /* Make way for a new socket. */
