@@ -10,7 +10,7 @@
 #define APP_ROUTES_MAX 256
 
 typedef struct route {
-    hs_span path; /* without the '*' */
+    hs_span path;      /* without the '*' */
     const char *label; /* as it was given */
     bool prefix;
     uint32_t methods;
@@ -40,6 +40,7 @@ struct hs_app {
     hs_http_options http;
     hs_app_options options;
     hs_addr listen[HS_APP_LISTEN_MAX];
+    hs_unix *unixes[HS_APP_LISTEN_MAX]; /* of those that are Unix sockets, during the start */
     hs_group *group;
     app_shard *shards;
     uint32_t shards_len;

@@ -41,10 +41,10 @@ HS_API void hs_app_post(hs_app *app, const char *path, hs_http_handler *handler,
 /* Limits and timeouts, to be changed before the start. Borrowed from the application. */
 HS_API hs_http_options *hs_app_http_options(hs_app *app);
 
-/* Everything that a server program does: read the command line (--cores, --listen, --drain,
- * --log-level, --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's
- * exit status: 0 after a drain, 1 when it could not start, 2 for a bad command line, 3 when
- * requests were cut off by the end of the drain time or by a second signal. */
+/* Everything that a server program does: read the command line (--cores, --listen,
+ * --unix-mode, --drain, --log-level, --help, --version), serve until SIGINT or SIGTERM, drain, and
+ * return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a bad command
+ * line, 3 when requests were cut off by the end of the drain time or by a second signal. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -52,6 +52,7 @@ typedef struct hs_app_options {
     uint32_t cores;        /* 0: as many as the process may use */
     const hs_addr *listen; /* borrowed; port 0 lets the system choose */
     uint32_t listen_len;   /* at least 1, at most HS_APP_LISTEN_MAX */
+    uint32_t unix_mode;    /* who may connect to Unix sockets: hs_unix_options */
     uint32_t drain_ms;     /* how long requests under way may take after a stop */
     hs_log_level log_level;
 } hs_app_options;
@@ -61,8 +62,8 @@ typedef struct hs_app_options {
 /* Set every option to its default: all cores, no address yet, 30 s of drain, info lines. */
 HS_API void hs_app_options_init(hs_app_options *options);
 
-/* Start to serve on threads of their own. Errors: those of hs_group_start and hs_listener_open,
- * HS_E_USAGE (no address, or a bad route); each is logged with what can be done. */
+/* Start to serve on threads of their own. Errors: those of hs_group_start, hs_listener_open and
+ * hs_unix_open, HS_E_USAGE (no address, or a bad route); each is logged with what can be done. */
 HS_API HS_NODISCARD hs_err hs_app_start(hs_app *app, const hs_app_options *options);
 
 /* Where it listens: address `at` (below options->listen_len), with its port. Between start and

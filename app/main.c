@@ -33,14 +33,17 @@ const char *hs_version(void)
 static void print_help(const command *cmd)
 {
     printf(
-        "usage: %s [--cores N] [--listen ADDR:PORT ...] [--drain SECONDS]\n"
+        "usage: %s [--cores N] [--listen ADDRESS ...] [--drain SECONDS]\n"
         "\n"
         "  --cores N           shards, each on a core of its own (default: as many as this "
         "process\n"
         "                      may use by its affinity and its cgroup's cpu.max)\n"
-        "  --listen ADDR:PORT  where to listen; 127.0.0.1:8080, [::1]:8080, :8080 (any IPv4\n"
-        "                      address); port 0: the system chooses; up to %d times\n"
+        "  --listen ADDRESS    where to listen; 127.0.0.1:8080, [::1]:8080, :8080 (any IPv4\n"
+        "                      address); port 0: the system chooses; unix:/run/x.sock or "
+        "unix:@name\n"
+        "                      (abstract) for a Unix socket; up to %d times\n"
         "                      (default: 127.0.0.1:8080)\n"
+        "  --unix-mode MODE    who may connect to Unix sockets, in octal (default: 0600)\n"
         "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
         "  --help, --version   print this, or the version\n"
@@ -66,10 +69,28 @@ static int add_listen(command *cmd, const char *value)
 {
     if (cmd->options.listen_len == HS_APP_LISTEN_MAX)
         return bad_usage(cmd, "--listen", "given too often");
-    if (!hs_ok(hs_addr_parse(&cmd->listen[cmd->options.listen_len], hs_span_str(value))))
-        return bad_usage(cmd, "--listen", "wants ADDR:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+    hs_err err = hs_addr_parse(&cmd->listen[cmd->options.listen_len], hs_span_str(value));
+    if (err.code == HS_E_LIMIT)
+        return bad_usage(cmd, "--listen", "the name of a Unix socket has at most 107 bytes");
+    if (!hs_ok(err))
+        return bad_usage(
+            cmd, "--listen",
+            "wants an address, such as 127.0.0.1:8080, [::1]:8080 or unix:/run/x.sock");
     cmd->options.listen_len++;
     return EXIT_FINE;
+}
+
+/* Octal digits alone, up to 0777, and at least one bit. */
+static bool unix_mode(const char *text, uint32_t *out)
+{
+    uint32_t mode = 0;
+    size_t i = 0;
+    for (; text[i] >= '0' && text[i] <= '7' && i < 5; i++)
+        mode = mode * 8 + (uint32_t)(text[i] - '0');
+    if (text[i] != '\0' || mode == 0 || mode > 0777)
+        return false;
+    *out = mode;
+    return true;
 }
 
 static int take_flag(command *cmd, const char *flag, const char *value)
@@ -81,6 +102,11 @@ static int take_flag(command *cmd, const char *flag, const char *value)
         if (!number(value, 1, HS_SHARDS_MAX, &n))
             return bad_usage(cmd, flag, "wants a number from 1 to 256");
         cmd->options.cores = (uint32_t)n;
+        return EXIT_FINE;
+    }
+    if (strcmp(flag, "--unix-mode") == 0) {
+        if (!unix_mode(value, &cmd->options.unix_mode))
+            return bad_usage(cmd, flag, "wants permission bits in octal, such as 0660");
         return EXIT_FINE;
     }
     if (strcmp(flag, "--drain") == 0) {
@@ -99,8 +125,12 @@ static int take_flag(command *cmd, const char *flag, const char *value)
 
 static bool known_flag(const char *flag)
 {
-    return strcmp(flag, "--listen") == 0 || strcmp(flag, "--cores") == 0 ||
-           strcmp(flag, "--drain") == 0 || strcmp(flag, "--log-level") == 0;
+    static const char *const flags[] = {"--listen", "--cores", "--unix-mode", "--drain",
+                                        "--log-level"};
+    for (size_t i = 0; i < HS_ARRAY_LEN(flags); i++)
+        if (strcmp(flag, flags[i]) == 0)
+            return true;
+    return false;
 }
 
 /* Read the command line. *leave: nothing is to be served, and the result is the exit status. */
@@ -172,34 +202,64 @@ static const char *remedy(hs_err err)
     }
 }
 
+static const char *unix_remedy(hs_err err)
+{
+    switch (-err.code) {
+    case EADDRINUSE:
+        return "another process serves it or is about to; choose another name or stop it";
+    case EEXIST:
+        return "what is there is no socket, so it is left alone; remove it or choose another name";
+    case EACCES:
+    case EPERM:
+        return "this user may not make it there, or not ask the socket that is there";
+    case ENOENT:
+    case ENOTDIR:
+        return "there is no such folder";
+    default:
+        return remedy(err);
+    }
+}
+
 static int cannot_start(const command *cmd, const hs_app *app, hs_err err)
 {
     uint32_t at = app->failed_at;
     char text[HS_ADDR_TEXT_BYTES];
-    if (at > 0)
-        fprintf(stderr, "%s: cannot listen on %s: %s: %s\n", cmd->name,
-                hs_addr_format(&cmd->listen[at - 1], text), hs_err_name(err), remedy(err));
+    const hs_addr *addr = at > 0 ? &cmd->listen[at - 1] : NULL;
+    if (addr)
+        fprintf(stderr, "%s: cannot listen on %s: %s: %s\n", cmd->name, hs_addr_format(addr, text),
+                hs_err_name(err), hs_addr_is_unix(addr) ? unix_remedy(err) : remedy(err));
     else
         fprintf(stderr, "%s: cannot start: %s: %s\n", cmd->name, hs_err_name(err), remedy(err));
     return EXIT_FAILED;
 }
 
-/* A line to try it with: the first address and the first path that GET can be asked for. */
-static void say_try(const hs_app *app)
+/* What a client is given: "any address" is no address to ask. */
+static void print_curl(hs_addr addr, hs_span path)
 {
     char text[HS_ADDR_TEXT_BYTES];
-    hs_addr addr = *hs_app_listen_addr(app, 0);
-    /* "Any address" is no address to ask. */
     if (addr.sa.any.sa_family == AF_INET && addr.sa.v4.sin_addr.s_addr == htonl(INADDR_ANY))
         addr.sa.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     else if (addr.sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr.sa.v6.sin6_addr))
         addr.sa.v6.sin6_addr = in6addr_loopback;
+    hs_addr_format(&addr, text);
+    printf("try: curl -i ");
+    if (!hs_addr_is_unix(&addr))
+        printf("'http://%s", text);
+    else if (hs_addr_path(&addr).len > 0)
+        printf("--unix-socket '%s' 'http://localhost", text + strlen("unix:"));
+    else
+        printf("--abstract-unix-socket '%s' 'http://localhost", text + strlen("unix:@"));
+    printf("%.*s'\n", (int)path.len, (const char *)path.ptr);
+}
+
+/* A line to try it with: the first address and the first path that GET can be asked for. */
+static void say_try(const hs_app *app)
+{
     for (uint32_t i = 0; i < app->routes_len; i++) {
         const route *r = &app->routes[i];
         if (r->prefix || !(r->methods & HS_METHODS(HS_METHOD_GET)))
             continue;
-        printf("try: curl -i 'http://%s%.*s'\n", hs_addr_format(&addr, text), (int)r->path.len,
-               (const char *)r->path.ptr);
+        print_curl(*hs_app_listen_addr(app, 0), r->path);
         return;
     }
 }
@@ -207,8 +267,11 @@ static void say_try(const hs_app *app)
 static void say_where(const command *cmd, const hs_app *app)
 {
     char text[HS_ADDR_TEXT_BYTES];
-    for (uint32_t i = 0; i < cmd->options.listen_len; i++)
-        printf("listening on http://%s\n", hs_addr_format(hs_app_listen_addr(app, i), text));
+    for (uint32_t i = 0; i < cmd->options.listen_len; i++) {
+        const hs_addr *addr = hs_app_listen_addr(app, i);
+        printf("listening on %s%s\n", hs_addr_is_unix(addr) ? "" : "http://",
+               hs_addr_format(addr, text));
+    }
     say_try(app);
     (void)fflush(stdout);
 }

@@ -54,12 +54,20 @@ static void free_shard(app_shard *as)
     as->tcp = NULL;
 }
 
+static hs_err listen_at(app_shard *as, uint32_t i, hs_listener **out)
+{
+    hs_app *app = as->app;
+    if (app->unixes[i])
+        return hs_listener_open_unix(as->tcp, app->unixes[i], out);
+    return hs_listener_open(as->tcp, &app->listen[i], true, out);
+}
+
 static hs_err listen_all(app_shard *as)
 {
     HS_ASSERT(as->listeners_len == 0);
     hs_app *app = as->app;
     for (uint32_t i = 0; i < app->options.listen_len; i++) {
-        hs_err err = hs_listener_open(as->tcp, &app->listen[i], true, &as->listeners[i]);
+        hs_err err = listen_at(as, i, &as->listeners[i]);
         if (!hs_ok(err)) {
             atomic_store(&app->failed_at, i + 1);
             return err;
@@ -129,11 +137,30 @@ static void shard_end(hs_shard *shard, void *ctx)
 
 /* ---- from the main thread ---- */
 
-static hs_err check_addrs(hs_app *app)
+/* Shards share a Unix socket, so it is made here; of a TCP address we see whether it is free. */
+static hs_err open_addr(hs_app *app, uint32_t i)
+{
+    if (!hs_addr_is_unix(&app->listen[i]))
+        return hs_listen_check(&app->listen[i]);
+    hs_unix_options o = {.mode = app->options.unix_mode};
+    return hs_unix_open(app->mem, &app->listen[i], &o, &app->unixes[i]);
+}
+
+/* The shards' listeners keep what they need: the last of them that closes removes the name. */
+static void leave_unixes(hs_app *app)
+{
+    for (uint32_t i = 0; i < HS_APP_LISTEN_MAX; i++) {
+        if (app->unixes[i])
+            hs_unix_unref(app->unixes[i]);
+        app->unixes[i] = NULL;
+    }
+}
+
+static hs_err open_addrs(hs_app *app)
 {
     for (uint32_t i = 0; i < app->options.listen_len; i++) {
         app->listen[i] = app->options.listen[i];
-        hs_err err = hs_listen_check(&app->listen[i]);
+        hs_err err = open_addr(app, i);
         if (!hs_ok(err)) {
             app->failed_at = i + 1;
             return err;
@@ -147,14 +174,9 @@ static size_t shards_bytes(const hs_app *app)
     return app->shards_len * sizeof(app_shard);
 }
 
-hs_err hs_app_start(hs_app *app, const hs_app_options *options)
+static hs_err start_group(hs_app *app)
 {
-    HS_ASSERT(options != NULL);
-    HS_ASSERT(app->group == NULL);
-    HS_TRY(app->err);
-    HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
-    app->options = *options;
-    HS_TRY(check_addrs(app));
+    const hs_app_options *options = &app->options;
     hs_group_options o;
     hs_group_options_init(&o);
     HS_TRY(hs_group_default_shards(&app->shards_len));
@@ -174,6 +196,20 @@ hs_err hs_app_start(hs_app *app, const hs_app_options *options)
         hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
         app->shards = NULL;
     }
+    return err;
+}
+
+hs_err hs_app_start(hs_app *app, const hs_app_options *options)
+{
+    HS_ASSERT(options != NULL);
+    HS_ASSERT(app->group == NULL);
+    HS_TRY(app->err);
+    HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
+    app->options = *options;
+    hs_err err = open_addrs(app);
+    if (hs_ok(err))
+        err = start_group(app);
+    leave_unixes(app);
     return err;
 }
 

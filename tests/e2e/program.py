@@ -21,7 +21,7 @@ SANITIZE = os.environ.get("HTTPSHARD_SANITIZE", "")
 LONG = bool(os.environ.get("HS_TEST_LONG"))
 # What sanitizers cost in time.
 SLOW = 10 if SANITIZE else 1
-LISTENING = re.compile(r"listening on http://(\S+):(\d+)")
+LISTENING = re.compile(r"listening on (?:http://\S+:(\d+)|unix:.+)\n")
 
 
 def needs(tool):
@@ -50,7 +50,7 @@ class Program:
         self.ports = []
         deadline = time.monotonic() + 10 * SLOW
         while len(self.ports) < len(listen):
-            self.ports = [int(port) for _, port in LISTENING.findall(self.said())]
+            self.ports = [int(port or 0) for port in LISTENING.findall(self.said())]
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"httpshard does not start: {self.said()}")
@@ -136,9 +136,14 @@ class Answer:
 class Connection:
     """A socket that sends bytes as given, and reads one answer at a time."""
 
-    def __init__(self, port, timeout=10, host="127.0.0.1"):
-        self.sock = socket.create_connection((host, port), timeout)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port, timeout=10, host="127.0.0.1", path=None):
+        if path is None:
+            self.sock = socket.create_connection((host, port), timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            self.sock.connect(path)
         self.buffer = bytearray()
 
     def send(self, data):
