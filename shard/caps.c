@@ -1,12 +1,12 @@
-/* Switching off what the kernel can do: see caps.h. */
-#include "caps.h"
+/* Switching off what the kernel can do: see hs_caps.h. */
+#include "hs_caps.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "hs_assert.h"
 
-bool caps_off(const char *cap)
+bool hs_caps_off(const char *cap)
 {
     HS_ASSERT(cap[0] != '\0');
     const char *at = getenv("HS_CAPS_DISABLE");

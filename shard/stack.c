@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "caps.h"
+#include "hs_caps.h"
 #include "hs_limits.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -60,7 +60,7 @@ static void *map_stacks(size_t bytes)
 
 bool stack_light_guards(void)
 {
-    if (caps_off("guard_madv"))
+    if (hs_caps_off("guard_madv"))
         return false;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *ptr = map_stacks(page);

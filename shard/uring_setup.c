@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "caps.h"
+#include "hs_caps.h"
 
 /* SINGLE_ISSUER and DEFER_TASKRUN: completions are worked on only when this thread waits, in one
  * piece, with no interrupts in between. SUBMIT_ALL: one bad entry does not hold up the rest.
@@ -118,7 +118,7 @@ hs_err uring_probe(uring_caps *caps, uring_why *why)
     struct io_uring ring;
     const char *call = "io_uring_setup";
     *caps = (uring_caps){0};
-    bool off = caps_off("io_uring");
+    bool off = hs_caps_off("io_uring");
     int rc = off ? -EOPNOTSUPP : make_ring(&ring, 4, 4);
     if (rc != 0) {
         uring_explain(why, call, rc);
@@ -126,8 +126,8 @@ hs_err uring_probe(uring_caps *caps, uring_why *why)
     }
     rc = try_recv(&ring, &call);
     if (rc == 0) {
-        caps->ring_fd = !caps_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
-        caps->msg_ring = !caps_off("msg_ring") && try_msg_ring(&ring);
+        caps->ring_fd = !hs_caps_off("ring_fd") && io_uring_register_ring_fd(&ring) == 1;
+        caps->msg_ring = !hs_caps_off("msg_ring") && try_msg_ring(&ring);
     } else {
         uring_explain(why, call, rc);
     }

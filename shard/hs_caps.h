@@ -7,5 +7,9 @@
 
 #include "hs_base.h"
 
+HS_BEGIN_DECLS
+
 /* Whether HS_CAPS_DISABLE names `cap`. Thread: any, while none changes the environment. */
-bool caps_off(const char *cap);
+HS_API bool hs_caps_off(const char *cap);
+
+HS_END_DECLS
