@@ -76,6 +76,20 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
 /* Vectors in one send: 16 chunks of 4 KiB, about what a socket buffer takes at once. */
 #define HS_SEND_IOV_MAX 16
+/* Queries to name servers under way in a shard at a time; those that wait behind them; and lookups,
+ * of which several may wait for one query. A server limits what one client may ask, too. */
+#define HS_DNS_QUERIES_MAX 64
+#define HS_DNS_QUEUE_MAX 1024
+#define HS_DNS_LOOKUPS_MAX 16384
+/* Answers kept by a shard: about 300 KiB. */
+#define HS_DNS_CACHE_MAX 1024
+/* Addresses of one name and family: nobody tries more, and the rest is left out. */
+#define HS_DNS_ADDRS_MAX 32
+/* Search domains; resolv.conf had a limit of six for long. */
+#define HS_DNS_SEARCH_MAX 16
+/* A hosts file that blocks names may have 100,000 lines. */
+#define HS_DNS_HOSTS_BYTES_MAX (8u * 1024 * 1024)
+#define HS_DNS_RESOLV_BYTES_MAX (64u * 1024)
 /* A closing connection reads and drops what still comes, for this long and this much, so that the
  * last answer is not lost to a reset (RFC 9112 section 9.6). */
 #define HS_LINGER_MS 2000
