@@ -91,13 +91,13 @@ bool rbuf_give(rbuf *r, uint16_t id)
     return false;
 }
 
-/* Whether the contents of buffer `id` are not worth their memory. */
-static bool wants_return(const rbuf *r, uint32_t id)
+/* Whether the contents of buffer `id` are not worth their memory. `quiet`: none was used lately. */
+static bool wants_return(const rbuf *r, uint32_t id, bool quiet)
 {
     if (!(r->state[id] & RBUF_DIRTY))
         return false;
     uint32_t place = place_of(r, id);
-    return place == RBUF_IDLE || (place == RBUF_BACKEND && r->in_use > r->target);
+    return place == RBUF_IDLE || (place == RBUF_BACKEND && (quiet || r->in_use > r->target));
 }
 
 /* Return the pages of buffers [from, to). A failure (locked pages) leaves them as they are, and is
@@ -128,6 +128,7 @@ static uint32_t target_needed(uint32_t lent_peak)
 
 bool rbuf_trim(rbuf *r)
 {
+    bool quiet = r->lent_peak == 0, dirty = false;
     r->target = HS_MIN(r->target, target_needed(r->lent_peak));
     r->lent_peak = r->lent;
 
@@ -135,14 +136,14 @@ bool rbuf_trim(rbuf *r)
     uint32_t id = 0;
     while (id < HS_RBUFS_MAX) {
         uint32_t from = id;
-        while (id < HS_RBUFS_MAX && wants_return(r, id))
+        while (id < HS_RBUFS_MAX && wants_return(r, id, quiet))
             id++;
         if (id > from)
             pages_return(r, from, id, page);
         else
-            id++;
+            dirty |= r->state[id++] == (RBUF_BACKEND | RBUF_DIRTY);
     }
-    return r->target > HS_RBUFS_MIN || r->in_use > r->target;
+    return r->target > HS_RBUFS_MIN || r->in_use > r->target || dirty;
 }
 
 void rbuf_validate(const rbuf *r)

@@ -55,8 +55,9 @@ HS_NODISCARD bool rbuf_give(rbuf *r, uint16_t id);
 
 /* A period passed (about a second): lower the target to what the period needed, and return the
  * memory of buffers to the system: those out of use, and, when the backend holds more than the
- * target, the contents of all that are not lent (they are faulted in again when used). Only to be
- * called when no completion with data waits. Returns whether there is anything left to lower. */
+ * target or the period used none at all, the contents of all that are not lent (they are faulted in
+ * again when used). Only to be called when no completion with data waits. Returns whether there is
+ * anything left that a quiet period would lower or return. */
 bool rbuf_trim(rbuf *r);
 
 /* Check counts against places; asserts on a fault. O(HS_RBUFS_MAX). */
