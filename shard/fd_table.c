@@ -1,14 +1,15 @@
 /* Files by number: see fd_table.h.
  *
  * Open addressing with linear probing; a removal moves what follows back, so there are no
- * tombstones. The capacity is any number, not a power of two alone: a large table grows by a
- * quarter, so that it is never emptier than 0.7. File numbers are small and close together, which
+ * tombstones. The capacity is any number, not a power of two alone: a large table grows by an
+ * eighth, so that it is never emptier than 0.77. File numbers are small and close together, which
  * multiplicative hashing spreads evenly, so a probe is short even at 7/8. */
 #include "fd_table.h"
 
-#define SLOTS_MIN 64
-/* Below it the table doubles: there is little to waste, and few steps to take. */
-#define SLOTS_DOUBLING_MAX 4096
+#define SLOTS_MIN 256
+/* 64 KiB, from where on hs_mem maps pages, which go back to the system when they are given back;
+ * there is one step up to it, so that little of the heap is left behind. */
+#define SLOTS_MAPPED 4096
 
 void fd_table_init(fd_table *t, const hs_mem *mem)
 {
@@ -67,7 +68,7 @@ static uint32_t cap_for(uint32_t len)
 {
     uint32_t cap = SLOTS_MIN;
     while (!fits(len, cap))
-        cap += cap < SLOTS_DOUBLING_MAX ? cap : cap / 4;
+        cap = HS_MAX(cap + cap / 8, SLOTS_MAPPED);
     return cap;
 }
 

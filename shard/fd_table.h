@@ -2,7 +2,7 @@
  *
  * Owns: the slots. A shard has a part of the process's files only, so an array by number would hold
  * mostly other shards' places: with 64 shards a kilobyte for each connection. Here a file takes 18
- * to 23 bytes once there are many. Must not know: epoll, what the flags mean. Single shard.
+ * to 21 bytes once there are many. Must not know: epoll, what the flags mean. Single shard.
  * Tested by: tests/unit/shard_fd_table.c (model-based, with failing memory). */
 #pragma once
 
