@@ -33,7 +33,7 @@ const char *hs_version(void)
 static void print_help(const command *cmd)
 {
     printf(
-        "usage: %s [--cores N] [--listen ADDRESS ...] [--drain SECONDS]\n"
+        "usage: %s [--cores N] [--listen ADDRESS ...] [--io HOW] [--drain SECONDS]\n"
         "\n"
         "  --cores N           shards, each on a core of its own (default: as many as this "
         "process\n"
@@ -44,6 +44,8 @@ static void print_help(const command *cmd)
         "                      (abstract) for a Unix socket; up to %d times\n"
         "                      (default: 127.0.0.1:8080)\n"
         "  --unix-mode MODE    who may connect to Unix sockets, in octal (default: 0600)\n"
+        "  --io HOW            uring, epoll, or auto: io_uring, and epoll where that is denied\n"
+        "                      (default: auto)\n"
         "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
         "  --help, --version   print this, or the version\n"
@@ -115,6 +117,11 @@ static int take_flag(command *cmd, const char *flag, const char *value)
         cmd->options.drain_ms = (uint32_t)n * 1000;
         return EXIT_FINE;
     }
+    if (strcmp(flag, "--io") == 0) {
+        if (!hs_io_choice_parse(value, &cmd->options.io))
+            return bad_usage(cmd, flag, "wants auto, uring or epoll");
+        return EXIT_FINE;
+    }
     if (strcmp(flag, "--log-level") == 0) {
         if (!hs_log_level_parse(value, &cmd->options.log_level))
             return bad_usage(cmd, flag, "wants error, warn, info or debug");
@@ -125,8 +132,8 @@ static int take_flag(command *cmd, const char *flag, const char *value)
 
 static bool known_flag(const char *flag)
 {
-    static const char *const flags[] = {"--listen", "--cores", "--unix-mode", "--drain",
-                                        "--log-level"};
+    static const char *const flags[] = {"--listen", "--cores", "--unix-mode",
+                                        "--io",     "--drain", "--log-level"};
     for (size_t i = 0; i < HS_ARRAY_LEN(flags); i++)
         if (strcmp(flag, flags[i]) == 0)
             return true;

@@ -184,6 +184,7 @@ static hs_err start_group(hs_app *app)
         app->shards_len = options->cores;
     o.shards = app->shards_len;
     o.log_level = options->log_level;
+    o.io = options->io;
     o.start = shard_start;
     o.stop = shard_stop;
     o.end = shard_end;

@@ -14,11 +14,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "hs_limits.h"
 #include "hs_topology.h"
 #include "logger.h"
 #include "shard.h"
-#include "uring.h"
 
 /* How far the threads have come; each step waits for all. */
 enum { STEP_MADE, STEP_STARTED, STEP_ENDED, STEPS };
@@ -34,7 +34,7 @@ typedef struct member {
 struct hs_group {
     hs_group_options options;
     const hs_mem *mem;
-    uring_caps caps;
+    backend backend;
     shard_mail mail;
     logger *logger;
     pthread_mutex_t lock; /* of what follows; start and end only, never while shards serve */
@@ -110,7 +110,7 @@ static hs_err member_make(member *m, hs_log *log)
     (void)pthread_setname_np(pthread_self(), name);
     if (!g->options.pin_off)
         pin(m, log);
-    HS_TRY(uring_create(g->mem, &g->caps, &m->io));
+    HS_TRY(backend_create(&g->backend, g->mem, &m->io));
     shard_options o = {.id = m->id,
                        .mail = &g->mail,
                        .mem = g->mem,
@@ -155,17 +155,36 @@ static void *member_main(void *arg)
 
 /* ---- start ---- */
 
+static hs_log *main_log(hs_group *g)
+{
+    return logger_log(g->logger, g->mail.shards);
+}
+
 static void log_machine(hs_group *g, const hs_topology *t)
 {
     struct utsname u;
     int rc = uname(&u);
     HS_ASSERT(rc == 0);
-    hs_log_write(logger_log(g->logger, g->mail.shards), HS_LOG_INFO,
-                 "io=uring kernel=%s msg_ring=%s ring_fd=%s cpus=%u cores=%u nodes=%u quota=%u "
-                 "shards=%u",
-                 u.release, g->caps.msg_ring ? "yes" : "no (eventfd)",
-                 g->caps.ring_fd ? "yes" : "no", t->cpus_len, t->cores, t->numa_nodes,
-                 t->quota_cpus, g->mail.shards);
+    char io[96];
+    backend_text(&g->backend, io, sizeof io);
+    hs_log_write(main_log(g), HS_LOG_INFO,
+                 "io=%s kernel=%s cpus=%u cores=%u nodes=%u quota=%u shards=%u", io, u.release,
+                 t->cpus_len, t->cores, t->numa_nodes, t->quota_cpus, g->mail.shards);
+}
+
+/* Choose what the shards run on, and say so where it is not what was hoped for. */
+static hs_err choose_backend(hs_group *g)
+{
+    backend *b = &g->backend;
+    hs_err err = backend_choose(g->options.io, b);
+    if (err.code == HS_E_USAGE)
+        hs_log_write(main_log(g), HS_LOG_ERROR, "HS_IO wants auto, uring or epoll");
+    else if (!hs_ok(err))
+        hs_log_write(main_log(g), HS_LOG_ERROR, "%s; to allow: %s", b->why.cause, b->why.remedy);
+    else if (b->fallback)
+        hs_log_write(main_log(g), HS_LOG_WARN, "%s: using epoll; to allow: %s", b->why.cause,
+                     b->why.remedy);
+    return err;
 }
 
 static hs_err make_threads(hs_group *g, const hs_topology *t)
@@ -241,11 +260,8 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
     hs_group *g;
     HS_TRY(group_create(options, shards, &g));
-    uring_why why;
-    hs_err err = uring_probe(&g->caps, &why);
+    hs_err err = choose_backend(g);
     if (!hs_ok(err)) {
-        hs_log_write(logger_log(g->logger, shards), HS_LOG_ERROR, "%s; to allow: %s", why.cause,
-                     why.remedy);
         free_group(g);
         return err;
     }

@@ -9,11 +9,22 @@
 
 HS_BEGIN_DECLS
 
+/* What the shards do their I/O with. */
+typedef enum hs_io_choice {
+    HS_IO_AUTO, /* what the environment's HS_IO names; else io_uring, or epoll where it is denied */
+    HS_IO_URING, /* io_uring, or no start */
+    HS_IO_EPOLL
+} hs_io_choice;
+
+/* From "auto", "uring" or "epoll". False: none of these, and *out is unchanged. Thread: any. */
+HS_API bool hs_io_choice_parse(const char *text, hs_io_choice *out);
+
 typedef struct hs_group_options {
     uint32_t shards;        /* 0: as many as the process may use (affinity and cgroup) */
     bool pin_off;           /* leave the threads to the scheduler */
     hs_log_level log_level; /* 0 is HS_LOG_ERROR: see hs_group_options_init */
     int log_fd;             /* where log lines go; -1: nowhere */
+    hs_io_choice io;        /* HS_IO_AUTO falls back to epoll, and logs why and how to mend it */
     const hs_mem *mem;      /* NULL: the system's */
     /* Called once on each shard's own thread before its loop runs. An error ends the start of the
      * whole group. May be NULL. */
@@ -36,8 +47,8 @@ HS_API HS_NODISCARD hs_err hs_group_default_shards(uint32_t *shards);
 
 /* Start the shards. On return every `start` has succeeded, and loops are running; *group is owned
  * by the caller until hs_group_join. On an error all shards are stopped and joined again. Errors:
- * what `start` returned, -ENOMEM, HS_E_USAGE (bad options), or why the backend cannot be used
- * (logged with the remedy). Thread: any. */
+ * what `start` returned, -ENOMEM, HS_E_USAGE (bad options, or a bad HS_IO), or why the backend
+ * cannot be used (logged with the remedy). Thread: any. */
 HS_API HS_NODISCARD hs_err hs_group_start(const hs_group_options *options, hs_group **group);
 
 /* How many shards run. Thread: any. */

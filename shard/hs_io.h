@@ -2,8 +2,8 @@
  *
  * Owns: the interface between the loop and its backend. Completion-based: start an op, and its
  * callback runs once it is done; a multishot op's runs for each result until one without `more`.
- * Backends: uring.c (production), sim.c (a seeded fake kernel with a virtual clock). Must not know:
- * any backend's words, any protocol.
+ * Backends: uring.c (production), epoll.c (where io_uring is denied), sim.c (a seeded fake
+ * kernel with a virtual clock). Must not know: any backend's words, any protocol.
  *
  * Rules:
  * 1. A start function never fails and never calls back: what goes wrong arrives as a completion,
@@ -14,7 +14,8 @@
  * 3. Received bytes are borrowed until the callback returns.
  * 4. Callbacks run from the loop, never inside a start function or another callback.
  * 5. Everything here belongs to one shard's thread, except hs_io_wake_any.
- * Tested by: tests/unit/shard_io_sim.c, tests/unit/shard_io_uring.c, and by everything above it. */
+ * Tested by: tests/unit/shard_io_sim.c, tests/unit/shard_io_kernel*.c, and by everything above it.
+ */
 #pragma once
 
 #include <sys/socket.h>

@@ -3,7 +3,7 @@
  * Owns: turning ops into submissions and completions into events, one system call a turn. What the
  * kernel asks to have done again (an empty buffer ring, a multishot op that ended while it was
  * fine) is done here and not seen above the seam. Must not know: the loop, protocols. Tested by:
- * tests/unit/shard_io_uring.c and everything that runs on it.
+ * tests/unit/shard_io_kernel*.c, shard_io_uring.c and everything that runs on it.
  *
  * The kernel's side is not seen by ThreadSanitizer. A ring belongs to one thread, so what has to be
  * told is the one hand-over between threads: a wake-up (tsan_release before, tsan_acquire after).

@@ -2,7 +2,7 @@
  *
  * Owns: one ring, its buffer ring and the lists of ops that wait. uring.c is what runs for each op,
  * uring_setup.c makes rings and looks at what the kernel can do. Must not know: the loop,
- * protocols. Tested by: tests/unit/shard_io_uring.c and everything that runs on it. */
+ * protocols. Tested by: tests/unit/shard_io_uring.c and all that runs on it. */
 #pragma once
 
 #include <liburing.h>

@@ -10,6 +10,8 @@
 #                                            elsewhere it replays the corpus
 #   hs_script_test(NAME LABEL l COMMAND c... [TIMEOUT s] [SERIAL])   any command
 #
+# hs_test_on_epoll(LABEL.NAME...)   the same tests once more, as LABEL.NAME.epoll, with HS_IO=epoll
+#
 # Scripts are run by name or as `python3 file`: looking for an interpreter at configuration would
 # keep a machine without one from building the server.
 # A program or script that cannot run here exits with 77 and says why in a line "SKIP: why".
@@ -43,6 +45,24 @@ function(hs_register_test name label timeout)
     set_tests_properties(${label}.${name} PROPERTIES
         LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
         ENVIRONMENT "${HS_SANITIZER_ENV}")
+    # A test cannot be asked for its command later.
+    set_property(DIRECTORY PROPERTY HS_COMMAND_${label}.${name} ${ARGN})
+endfunction()
+
+# What depends on the backend is run on both: as the program chooses, and on epoll.
+function(hs_test_on_epoll)
+    foreach(test IN LISTS ARGN)
+        get_property(registered DIRECTORY PROPERTY HS_COMMAND_${test} SET)
+        if(NOT registered)
+            continue() # not built for this preset
+        endif()
+        get_property(command DIRECTORY PROPERTY HS_COMMAND_${test})
+        get_test_property(${test} LABELS label)
+        get_test_property(${test} TIMEOUT timeout)
+        string(REGEX REPLACE "^[^.]*\\." "" name ${test})
+        hs_register_test(${name}.epoll ${label} ${timeout} ${command})
+        set_property(TEST ${test}.epoll APPEND PROPERTY ENVIRONMENT HS_IO=epoll)
+    endforeach()
 endfunction()
 
 function(hs_test_program name)

@@ -1,0 +1,163 @@
+/* What only the epoll backend has: a set that files fall out of when another closes them, and
+ * listening sockets that several backends share. What it shares with io_uring is in
+ * shard_io_kernel*.c. */
+#include "io_rig.h"
+
+static hs_io *make_epoll(void)
+{
+    return make_backend(HS_IO_EPOLL);
+}
+
+Test(shard_io_epoll, sockets_do_not_block)
+{
+    hs_io *io = make_epoll();
+    cr_assert_eq(io->sock_flags, SOCK_NONBLOCK);
+    end_io(io);
+}
+
+/* Files that are not of the seam, such as a resolver's, are closed by their owner. */
+Test(shard_io_epoll, a_number_that_another_closed_and_took_again)
+{
+    hs_io *io = make_epoll();
+    probe p = {0};
+    for (uint32_t round = 1; round <= 4; round++) {
+        int fds[2], number = dup(0);
+        close(number);
+        pair_of(fds);
+        cr_assert_eq(fds[0], number); /* the same as in the last round */
+        hs_io_poll(io, &p.op, fds[0], POLLIN, probe_done);
+        turn_idle(io, 3);
+        cr_assert_eq(ends, round - 1);
+        put(fds[1], "x");
+        turn_until(io, &ends, round);
+        cr_assert_eq(p.last, POLLIN);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    end_io(io);
+}
+
+/* Of a file that nobody waits for, edges may still come. */
+Test(shard_io_epoll, an_edge_that_nobody_waits_for_ends_no_wait_twice)
+{
+    hs_io *io = make_epoll();
+    int fds[2];
+    probe out = {0}, in = {0};
+    static char much[1 << 20];
+    struct iovec iov = {much, sizeof much};
+    pair_of(fds);
+    hs_io_recv(io, &in.op, fds[0], probe_done);
+    hs_io_send(io, &out.send, fds[0], &iov, 1, probe_done);
+    turn_until(io, &ends, 1);
+    cr_assert(out.last > 0 && out.last < (int32_t)sizeof much);
+    hs_io_send(io, &out.send, fds[0], &iov, 1, probe_done); /* waits for room */
+    turn_idle(io, 2);
+    cr_assert_eq(ends, 1);
+    while (ends < 2) {
+        cr_assert_gt(recv(fds[1], much, sizeof much, 0), 0);
+        turn(io, 0);
+    }
+    /* The receive still waits; room to send is nobody's business any more. */
+    while (recv(fds[1], much, sizeof much, MSG_DONTWAIT) > 0)
+        turn_idle(io, 2);
+    const fd_slot *slot = fd_table_find(&((epoll *)io)->files, fds[0]);
+    cr_assert_not_null(slot);
+    cr_assert_not(slot->flags & FILE_OUT);
+    put(fds[1], "in");
+    turn_until(io, &bytes, 2);
+    hs_io_cancel(io, &in.op);
+    turn_until(io, &ends, 3);
+    hs_io_close(io, fds[0]);
+    close(fds[1]);
+    end_io(io);
+}
+
+/* ---- shared listeners ---- */
+
+#define SHARERS 3
+#define CLIENTS 30
+
+typedef struct sharer {
+    pthread_t thread;
+    hs_io *_Atomic io;
+    probe accept;
+    int fd;
+} sharer;
+
+static HS_ATOMIC_U32 accepted, leave;
+
+static void *sharer_main(void *arg)
+{
+    sharer *s = arg;
+    hs_io *io = make_epoll();
+    hs_io_accept_one(io, &s->accept.op, s->fd, probe_done);
+    turn(io, 0);
+    atomic_store(&s->io, io);
+    while (!atomic_load(&leave)) {
+        turn(io, hs_io_now_ns(io) + 100 * SECOND_NS);
+        if (hs_op_active(&s->accept.op))
+            continue;
+        cr_assert_gt(s->accept.last, 0);
+        hs_io_close(io, s->accept.last);
+        hs_io_accept_one(io, &s->accept.op, s->fd, probe_done);
+        turn(io, 0);
+        atomic_fetch_add(&accepted, 1);
+    }
+    hs_io_cancel(io, &s->accept.op);
+    while (hs_op_active(&s->accept.op))
+        turn(io, 0);
+    end_io(io);
+    return NULL;
+}
+
+Test(shard_io_epoll, backends_that_share_a_listener_take_turns)
+{
+    static sharer s[SHARERS];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int fd = listen_unix(&addr, &len);
+    hs_io *io = make_epoll();
+    cr_assert_eq(hs_io_adopt(io, fd), 0);
+    end_io(io);
+    for (int i = 0; i < SHARERS; i++) {
+        s[i].fd = fd;
+        cr_assert_eq(pthread_create(&s[i].thread, NULL, sharer_main, &s[i]), 0);
+        while (!atomic_load(&s[i].io))
+            usleep(1000);
+    }
+    for (uint32_t n = 1; n <= CLIENTS; n++) {
+        int client = connect_unix(&addr, len);
+        while (atomic_load(&accepted) < n)
+            usleep(100);
+        close(client);
+    }
+    atomic_store(&leave, 1);
+    for (int i = 0; i < SHARERS; i++) {
+        hs_io_wake_any(s[i].io);
+        cr_assert_eq(pthread_join(s[i].thread, NULL), 0);
+        /* Each a third; on a busy machine one may have come late to the end of the queue. */
+        cr_assert_geq(s[i].accept.told, CLIENTS / SHARERS / 2);
+    }
+    close(fd);
+}
+
+/* ---- making it fails ---- */
+
+Test(shard_io_epoll, no_files_left)
+{
+    backend b;
+    cr_assert(hs_ok(backend_choose(HS_IO_EPOLL, &b)));
+    int first = dup(0);
+    struct rlimit limit = {(rlim_t)first + 4, (rlim_t)first + 4};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int taken = 0; taken < 3; taken++) {
+        hs_io *io;
+        hs_err err = backend_create(&b, hs_mem_system(), &io);
+        cr_assert_eq(hs_ok(err), taken == 0); /* it needs three */
+        if (hs_ok(err))
+            io->ops->destroy(io);
+        else
+            cr_assert_eq(err.code, -EMFILE);
+        cr_assert_eq(dup(0), first + 1 + taken); /* nothing was left open */
+    }
+}
