@@ -1,17 +1,9 @@
 /* What a shard keeps for its calls. */
 #pragma once
 
+#include "ending.h"
 #include "hs_call.h"
 #include "hs_pool.h"
-
-typedef struct shard_ending shard_ending;
-
-/* Something that waits for what only another can bring, and has to end without: see stop.c. The
- * owner holds the storage. */
-struct shard_ending {
-    hs_list link;
-    void (*fn)(shard_ending *ending); /* called once; may remove others */
-};
 
 typedef struct call_state {
     hs_pool pool; /* of its own calls, made at the first */

@@ -19,6 +19,7 @@
 #include "hs_topology.h"
 #include "logger.h"
 #include "shard.h"
+#include "stack.h"
 
 /* How far the threads have come; each step waits for all. */
 enum { STEP_MADE, STEP_STARTED, STEP_ENDED, STEPS };
@@ -116,6 +117,7 @@ static hs_err member_make(member *m, hs_log *log)
                        .mem = g->mem,
                        .io = m->io,
                        .log = log,
+                       .fiber_stack_bytes = g->options.fiber_stack_bytes,
                        .stop = g->options.stop,
                        .ctx = g->options.ctx};
     if (getrandom(&o.seed, sizeof o.seed, 0) != (ssize_t)sizeof o.seed)
@@ -168,8 +170,9 @@ static void log_machine(hs_group *g, const hs_topology *t)
     char io[96];
     backend_text(&g->backend, io, sizeof io);
     hs_log_write(main_log(g), HS_LOG_INFO,
-                 "io=%s kernel=%s cpus=%u cores=%u nodes=%u quota=%u shards=%u", io, u.release,
-                 t->cpus_len, t->cores, t->numa_nodes, t->quota_cpus, g->mail.shards);
+                 "io=%s kernel=%s guard_madv=%s cpus=%u cores=%u nodes=%u quota=%u shards=%u", io,
+                 u.release, stack_light_guards() ? "yes" : "no (mprotect)", t->cpus_len, t->cores,
+                 t->numa_nodes, t->quota_cpus, g->mail.shards);
 }
 
 /* Choose what the shards run on, and say so where it is not what was hoped for. */
@@ -250,6 +253,12 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
     return HS_OK;
 }
 
+/* 0 is the default. */
+static bool stack_bytes_fit(size_t bytes)
+{
+    return bytes == 0 || (bytes >= HS_FIBER_STACK_BYTES_MIN && bytes <= HS_FIBER_STACK_BYTES_MAX);
+}
+
 hs_err hs_group_start(const hs_group_options *options, hs_group **group)
 {
     HS_ASSERT(options != NULL);
@@ -258,6 +267,7 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_TRY(hs_topology_read(&topology));
     uint32_t shards = options->shards ? options->shards : HS_MIN(topology.usable, HS_SHARDS_MAX);
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
+    HS_ENSURE(stack_bytes_fit(options->fiber_stack_bytes), HS_E_USAGE);
     hs_group *g;
     HS_TRY(group_create(options, shards, &g));
     hs_err err = choose_backend(g);

@@ -26,6 +26,9 @@ typedef struct hs_group_options {
     int log_fd;             /* where log lines go; -1: nowhere */
     hs_io_choice io;        /* HS_IO_AUTO falls back to epoll, and logs why and how to mend it */
     const hs_mem *mem;      /* NULL: the system's */
+    /* Of each fiber's stack, rounded up to pages; 0: HS_FIBER_STACK_BYTES (64 KiB). At least
+     * HS_FIBER_STACK_BYTES_MIN (16 KiB), at most 1 GiB. What is not touched costs no memory. */
+    size_t fiber_stack_bytes;
     /* Called once on each shard's own thread before its loop runs. An error ends the start of the
      * whole group. May be NULL. */
     hs_err (*start)(hs_shard *shard, void *ctx);

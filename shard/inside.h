@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "cancel.h"
+#include "fibers.h"
 #include "hs_limits.h"
 #include "promise.h"
 #include "shard.h"
@@ -54,6 +55,7 @@ struct hs_shard {
     promise_state promises;
     cancel_state cancels;
     call_state calls;
+    fiber_set fibers;
     hs_counters counters;
     hs_io_event events[HS_TURN_EVENTS_MAX];
     /* What other threads read or write: on lines of their own. */

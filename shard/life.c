@@ -42,6 +42,8 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     calls_init(s);
     err = promises_init(s);
     HS_ASSERT(hs_ok(err)); /* the table of counters is empty yet */
+    fibers_init(&s->fibers, o->mem, o->fiber_stack_bytes);
+    hs_shard_trim_add(s, &s->fibers.trim);
     o->mail->peers[o->id] = s;
     *out = s;
     return HS_OK;
@@ -64,6 +66,7 @@ void shard_destroy(hs_shard *s)
     HS_ASSERT(s->holds == 0);
     HS_ASSERT(s->tasks == NULL);
     s->mail->peers[s->id] = NULL;
+    fibers_fini(&s->fibers);
     hs_heap_fini(&s->timers);
     hs_pool_fini(&s->chunks);
     mail_lanes_fini(s);

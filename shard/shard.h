@@ -22,11 +22,12 @@ void shard_mail_fini(shard_mail *mail);
 
 typedef struct shard_options {
     uint32_t id;
-    shard_mail *mail;  /* borrowed; the new shard enters itself as peer `id` */
-    const hs_mem *mem; /* borrowed */
-    hs_io *io;         /* borrowed; outlives the shard */
-    hs_log *log;       /* borrowed; may be NULL */
-    uint64_t seed;     /* of hs_shard_random */
+    shard_mail *mail;         /* borrowed; the new shard enters itself as peer `id` */
+    const hs_mem *mem;        /* borrowed */
+    hs_io *io;                /* borrowed; outlives the shard */
+    hs_log *log;              /* borrowed; may be NULL */
+    uint64_t seed;            /* of hs_shard_random */
+    size_t fiber_stack_bytes; /* as hs_group_options */
     void (*stop)(hs_shard *shard, void *ctx); /* as hs_group_options */
     void *ctx;
 } shard_options;
