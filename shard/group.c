@@ -18,6 +18,7 @@
 #include "hs_limits.h"
 #include "hs_topology.h"
 #include "logger.h"
+#include "overflow.h"
 #include "shard.h"
 #include "stack.h"
 
@@ -29,6 +30,7 @@ typedef struct member {
     hs_shard *shard;
     hs_io *io;
     pthread_t thread;
+    overflow_stack overflow;
     uint32_t id, cpu;
 } member;
 
@@ -111,6 +113,7 @@ static hs_err member_make(member *m, hs_log *log)
     (void)pthread_setname_np(pthread_self(), name);
     if (!g->options.pin_off)
         pin(m, log);
+    HS_TRY(overflow_thread_init(&m->overflow, g->mem));
     HS_TRY(backend_create(&g->backend, g->mem, &m->io));
     shard_options o = {.id = m->id,
                        .mail = &g->mail,
@@ -152,6 +155,7 @@ static void *member_main(void *arg)
     (void)step_wait(g, STEP_ENDED);
     if (m->io)
         m->io->ops->destroy(m->io);
+    overflow_thread_fini(&m->overflow, g->mem);
     return NULL;
 }
 
@@ -224,6 +228,7 @@ static void free_group(hs_group *g)
     hs_log_write(log, HS_LOG_DEBUG, "all shards have ended");
     if (g->logger)
         logger_stop(g->logger);
+    overflow_uninstall();
     uint32_t shards = g->mail.shards;
     shard_mail_fini(&g->mail);
     pthread_cond_destroy(&g->moved);
@@ -249,6 +254,7 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
         hs_mem_give(mem, g, group_bytes(shards), HS_CACHE_PAIR);
         return err;
     }
+    overflow_install();
     *out = g;
     return HS_OK;
 }

@@ -48,10 +48,12 @@ HS_API void hs_group_options_init(hs_group_options *options);
  * Errors: -ENOMEM. Thread: any. */
 HS_API HS_NODISCARD hs_err hs_group_default_shards(uint32_t *shards);
 
-/* Start the shards. On return every `start` has succeeded, and loops are running; *group is owned
- * by the caller until hs_group_join. On an error all shards are stopped and joined again. Errors:
- * what `start` returned, -ENOMEM, HS_E_USAGE (bad options, or a bad HS_IO), or why the backend
- * cannot be used (logged with the remedy). Thread: any. */
+/* Start the shards. From the first group to the last the process's SIGSEGV and SIGBUS have a
+ * handler that names a fiber whose stack overflowed; other faults go where they went before. On
+ * return every `start` has succeeded, and loops are running; *group is owned by the caller until
+ * hs_group_join. On an error all shards are stopped and joined again. Errors: what `start`
+ * returned, -ENOMEM, HS_E_USAGE (bad options, or a bad HS_IO), or why the backend cannot be used
+ * (logged with the remedy). Thread: any. */
 HS_API HS_NODISCARD hs_err hs_group_start(const hs_group_options *options, hs_group **group);
 
 /* How many shards run. Thread: any. */
