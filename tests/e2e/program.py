@@ -39,14 +39,14 @@ class Program:
     """A running httpshard. On leaving it is told to stop and must then end well by itself."""
 
     def __init__(self, *flags, cores=1, listen=("127.0.0.1:0",), prefix=(), path=None,
-                 preexec=None):
+                 preexec=None, env=None):
         words = [*prefix, path or PROGRAM, "--cores", str(cores)]
         for address in listen:
             words += ["--listen", address]
         self.output = tempfile.TemporaryFile()
         self.process = subprocess.Popen([*words, *flags], stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=subprocess.STDOUT,
-                                        preexec_fn=preexec)
+                                        preexec_fn=preexec, env=env)
         self.ports = []
         deadline = time.monotonic() + 10 * SLOW
         while len(self.ports) < len(listen):

@@ -1,0 +1,173 @@
+"""Where io_uring cannot be used, or not all of it: the server serves, and says why.
+
+Each denial is a seccomp filter, as container runtimes have them; each feature is switched off by
+HS_CAPS_DISABLE. Every case is a whole server with real connections.
+"""
+
+import glob
+import os
+import re
+import subprocess
+import unittest
+
+import program
+from program import Program, main, run
+
+DENY = os.environ.get("HTTPSHARD_DENY", "")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LISTEN = ("--listen", "127.0.0.1:0")
+TEXT = b"Hello, World!"
+FILTER = "a seccomp profile with io_uring_setup, io_uring_enter and io_uring_register"
+
+# What is denied, the cause that is told, and the remedy.
+DENIALS = (
+    ("io_uring_setup=EPERM", r"io_uring_setup: EPERM \(a seccomp filter\)", FILTER),
+    ("io_uring_setup=ENOSYS",
+     r"io_uring_setup: ENOSYS \(a seccomp filter, or a kernel without io_uring\)", FILTER),
+    ("io_uring_enter=EPERM", r"io_uring_enter: EPERM \(a seccomp filter\)", FILTER),
+    ("io_uring_register=EPERM", r"io_uring_register: EPERM \(a seccomp filter\)", FILTER),
+    ("io_uring_setup=EPERM,io_uring_enter=EPERM,io_uring_register=EPERM",
+     r"io_uring_setup: EPERM \(a seccomp filter\)", FILTER),
+)
+
+
+def environment(**changes):
+    """The environment without what chooses a backend, and with `changes`."""
+    kept = {name: value for name, value in os.environ.items()
+            if name not in ("HS_IO", "HS_CAPS_DISABLE")}
+    return {**kept, **changes}
+
+
+def have_uring():
+    """Whether io_uring can be used here at all."""
+    with Program(env=environment()) as server:
+        return "io=uring" in server.said()
+
+
+def have_filters():
+    return subprocess.run([DENY, "io_uring_setup=EPERM", "true"], check=False,
+                          stdout=subprocess.DEVNULL).returncode == 0
+
+
+def switches():
+    """Every name that the sources ask HS_CAPS_DISABLE for."""
+    found = set()
+    for path in glob.glob(os.path.join(ROOT, "*", "*.c")):
+        with open(path, encoding="utf-8") as file:
+            found.update(re.findall(r'\bhs_caps_off\("(\w+)"\)', file.read()))
+    return sorted(found)
+
+
+class Serves(unittest.TestCase):
+    """What every server here is put through."""
+
+    def smoke(self, server):
+        conns = [server.connect() for _ in range(40)]
+        for conn in conns:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+        body = os.urandom(100_000)
+        conns[0].send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n" + body)
+        self.assertEqual(conns[0].answer().body, body)
+        conns[1].send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n" * 50)
+        for _ in range(50):
+            self.assertEqual(conns[1].answer().body, TEXT)
+        self.assertEqual(len(conns[2].get("/bytes/3000000").body), 3_000_000)
+        self.assertEqual(conns[3].get("/delay/20").body, b"delayed\n")
+        for conn in conns:
+            conn.close()
+
+
+class Denied(Serves):
+    """Seccomp filters: auto falls back, and says why and how to mend it, in one line."""
+
+    def setUp(self):
+        if not have_filters():
+            self.skipTest("this machine has no seccomp filters")
+
+    def test_auto_falls_back(self):
+        for denied, cause, remedy in DENIALS:
+            for flags in ((), ("--io", "auto")):
+                with self.subTest(denied=denied, flags=flags):
+                    with Program(*flags, cores=2, prefix=(DENY, denied),
+                                 env=environment()) as server:
+                        self.smoke(server)
+                        said = server.said()
+                    self.assertRegex(said, cause + r": using epoll; to allow: .*\n")
+                    self.assertIn(remedy, said)
+                    self.assertIn("io=epoll", said)
+
+    def test_uring_fails_with_the_reason(self):
+        for denied, cause, remedy in DENIALS:
+            for flags, env in ((("--io", "uring"), {}), ((), {"HS_IO": "uring"}),
+                               (("--io=uring",), {"HS_IO": "epoll"})):
+                with self.subTest(denied=denied, flags=flags, env=env):
+                    got = run([DENY, denied, program.PROGRAM, *LISTEN, *flags], timeout=10,
+                              env=environment(**env))
+                    self.assertEqual(got.returncode, 1, got.stderr)
+                    self.assertRegex(got.stderr, cause + "; to allow: ")
+                    self.assertIn(remedy, got.stderr)
+                    self.assertNotIn("listening on", got.stdout)
+
+    def test_epoll_does_not_even_ask(self):
+        for denied, _, _ in DENIALS:
+            with self.subTest(denied=denied):
+                with Program("--io", "epoll", prefix=(DENY, denied),
+                             env=environment()) as server:
+                    self.smoke(server)
+                    said = server.said()
+                self.assertIn("io=epoll", said)
+                self.assertNotIn("io_uring", said)
+
+
+class Chosen(Serves):
+    def test_by_flag_and_by_environment(self):
+        best = "uring" if have_uring() else "epoll"
+        for flags, said, expected in (((), "", best), (("--io", "auto"), "auto", best),
+                                      (("--io", "epoll"), "uring", "epoll"), ((), "epoll", "epoll"),
+                                      (("--io", best), "epoll", best)):
+            with self.subTest(flags=flags, HS_IO=said):
+                env = environment(HS_IO=said) if said else environment()
+                with Program(*flags, env=env) as server:
+                    self.smoke(server)
+                    self.assertRegex(server.said(), f"io={expected} ")
+
+    def test_what_is_no_backend(self):
+        got = run([program.PROGRAM, *LISTEN, "--io", "kqueue"], timeout=10)
+        self.assertEqual(got.returncode, 2)
+        self.assertRegex(got.stderr, "--io: wants auto, uring or epoll")
+        got = run([program.PROGRAM, *LISTEN], timeout=10, env=environment(HS_IO="kqueue"))
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, "HS_IO wants auto, uring or epoll")
+
+
+class SwitchedOff(Serves):
+    """Each feature of the kernel that has a fallback, without it."""
+
+    def serve_without(self, names, **environ):
+        env = environment(HS_CAPS_DISABLE=names, **environ)
+        with Program(cores=2, env=env) as server:
+            self.smoke(server)
+            return server.said()
+
+    def test_each_one(self):
+        found = switches()
+        self.assertTrue({"io_uring", "msg_ring", "ring_fd"} <= set(found), found)
+        uring = have_uring()
+        for name in found:
+            with self.subTest(name=name):
+                said = self.serve_without(name)
+                if uring and name in ("msg_ring", "ring_fd"):
+                    self.assertRegex(said, rf"io=uring .*{name}=no\b")
+                if name == "io_uring":
+                    self.assertRegex(said, r"HS_CAPS_DISABLE\): using epoll; to allow: ")
+
+    def test_all_of_them(self):
+        names = switches()
+        self.serve_without(",".join(names))
+        names.remove("io_uring")
+        self.serve_without(",".join(names))
+        self.serve_without(",".join(names), HS_IO="epoll")
+
+
+if __name__ == "__main__":
+    main()
