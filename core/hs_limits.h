@@ -49,6 +49,8 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 /* Promises of 96 bytes and cancel tokens of 128: some for each connection that a shard may have. */
 #define HS_PROMISES_MAX (1u << 21)
 #define HS_CANCELS_MAX (1u << 20)
+/* Pieces of 512 bytes, for what waits for a few promises or tokens at once. */
+#define HS_BLOCKS_MAX (1u << 18)
 /* Chunks of 4 KiB for sending and for requests' arenas: 256 MiB a shard. */
 #define HS_CHUNKS_MAX (1u << 16)
 

@@ -1,27 +1,22 @@
-/* Memory of any size that comes and goes: a chunk where it fits, the shard's memory otherwise.
+/* Memory of any size that comes and goes: a small piece, a chunk, or the shard's memory.
  *
- * Owns: nothing. Must not know: what it is for. */
+ * Owns: a shard's pool of small pieces. Must not know: what they are for. In steady state none but
+ * the largest cost a call of the system's heap. */
 #pragma once
 
-#include "inside.h"
+#include "hs_pool.h"
+#include "hs_shard.h"
 
-#define BLOCK_ALIGN 16
+#define BLOCK_SMALL_BYTES 512
 
-/* `bytes` (> 0), or NULL without memory. A chunk costs no call of the system's heap. */
-static inline void *block_take(hs_shard *s, size_t bytes)
-{
-    HS_ASSERT(bytes > 0);
-    if (HS_LIKELY(bytes <= HS_CHUNK_BYTES))
-        return hs_pool_take(&s->chunks);
-    return hs_mem_take(s->mem, bytes, BLOCK_ALIGN);
-}
+typedef struct block_state {
+    hs_pool small; /* made at the first one */
+    hs_trim trim;
+} block_state;
 
+/* `bytes` (> 0) aligned to 16, or NULL without memory. */
+void *block_take(hs_shard *s, size_t bytes);
 /* Give back what block_take gave, with the same size. */
-static inline void block_give(hs_shard *s, void *block, size_t bytes)
-{
-    HS_ASSERT(block != NULL);
-    if (HS_LIKELY(bytes <= HS_CHUNK_BYTES))
-        hs_pool_give(&s->chunks, block);
-    else
-        hs_mem_give(s->mem, block, bytes, BLOCK_ALIGN);
-}
+void block_give(hs_shard *s, void *block, size_t bytes);
+/* Free the pool. Nothing of it may be in use (asserted). */
+void blocks_fini(hs_shard *s);

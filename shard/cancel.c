@@ -5,7 +5,7 @@
  * turn, so whoever is called sees all of them fired. Lists, not recursion: tokens may depend on
  * each other in a chain of any length. Must not know: what is cancelled.
  * Tested by: tests/unit/shard_cancel.c. */
-#include "block.h"
+#include "inside.h"
 
 /* A token that another one depends on. */
 typedef struct cancel_source {

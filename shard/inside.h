@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "block.h"
 #include "call.h"
 #include "cancel.h"
 #include "fibers.h"
@@ -52,6 +53,7 @@ struct hs_shard {
     hs_timer trim_timer;
     hs_list trims;
     hs_trim trim_own;
+    block_state blocks;
     promise_state promises;
     cancel_state cancels;
     call_state calls;

@@ -68,6 +68,7 @@ void shard_destroy(hs_shard *s)
     s->mail->peers[s->id] = NULL;
     fibers_fini(&s->fibers);
     hs_heap_fini(&s->timers);
+    blocks_fini(s);
     hs_pool_fini(&s->chunks);
     mail_lanes_fini(s);
     hs_mem_give(s->mem, s, sizeof *s, HS_CACHE_PAIR);

@@ -98,6 +98,10 @@ void promise_drop_value(hs_outcome o);
 /* Count and log that nobody handled the rejection `p`. */
 void promise_tell_unhandled(hs_shard *s, const hs_promise *p);
 
+/* promise_sleep.c, promise_list.c: let go of what such a promise has in its slot. */
+void promise_sleep_forget(hs_promise *p);
+void promise_gather_forget(hs_promise *p);
+
 /* promise_end.c: make the promises of a new shard. */
 HS_NODISCARD hs_err promises_init(hs_shard *s);
 /* Drop whatever is left in promises, and free them. */

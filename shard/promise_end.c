@@ -38,6 +38,11 @@ static void empty_slot(void *slot, void *ctx)
     } else if (p->kind == PROMISE_KEEPS) {
         o = (hs_outcome){.value = p->kept.value, .drop = p->kept.drop};
         p->kind = PROMISE_PLAIN;
+    } else if (p->kind == PROMISE_SLEEPS) {
+        promise_sleep_forget(p);
+    } else if (p->kind == PROMISE_GATHERS) {
+        left->dropped = true;
+        promise_gather_forget(p);
     }
     left->dropped |= o.drop != NULL;
     promise_drop_value(o);
