@@ -16,6 +16,8 @@ typedef struct route {
     uint32_t methods;
     hs_http_handler *handler;
     void *ctx;
+    hs_http_async_fn *async; /* NULL: `handler` is the user's */
+    void *async_ctx;
 } route;
 
 /* What one shard has of an application. */

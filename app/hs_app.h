@@ -6,6 +6,7 @@
 
 #include "hs_addr.h"
 #include "hs_group.h"
+#include "hs_http_async.h"
 #include "hs_http_server.h"
 
 HS_BEGIN_DECLS
@@ -37,6 +38,18 @@ HS_API void hs_app_get(hs_app *app, const char *path, hs_http_handler *handler, 
 
 /* The same for POST. */
 HS_API void hs_app_post(hs_app *app, const char *path, hs_http_handler *handler, void *ctx);
+
+/* As hs_app_route, with a handler on a fiber: it may hs_await without holding its shard, and
+ * returns when it is done. Its fiber is called `path`. What an error of it is answered with, and
+ * how it hears that its client is gone: hs_http_run_async. */
+HS_API void hs_app_route_async(hs_app *app, uint32_t methods, const char *path,
+                               hs_http_async_fn *handler, void *ctx);
+
+/* The same for GET, which brings HEAD with it. */
+HS_API void hs_app_get_async(hs_app *app, const char *path, hs_http_async_fn *handler, void *ctx);
+
+/* The same for POST. */
+HS_API void hs_app_post_async(hs_app *app, const char *path, hs_http_async_fn *handler, void *ctx);
 
 /* Limits and timeouts, to be changed before the start. Borrowed from the application. */
 HS_API hs_http_options *hs_app_http_options(hs_app *app);

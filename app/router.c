@@ -25,6 +25,38 @@ void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handl
     r->ctx = ctx;
 }
 
+/* The handler of a route whose own one runs on a fiber: `ctx` is the route. */
+static void run_async(hs_req *req, hs_res *res, void *ctx)
+{
+    const route *r = ctx;
+    HS_ASSERT(r->async != NULL);
+    hs_http_run_async(req, res, r->label, r->async, r->async_ctx);
+}
+
+void hs_app_route_async(hs_app *app, uint32_t methods, const char *path, hs_http_async_fn *handler,
+                        void *ctx)
+{
+    HS_ASSERT(handler != NULL);
+    uint32_t len = app->routes_len;
+    hs_app_route(app, methods, path, run_async, NULL);
+    if (app->routes_len == len)
+        return;
+    route *r = &app->routes[len];
+    r->ctx = r;
+    r->async = handler;
+    r->async_ctx = ctx;
+}
+
+void hs_app_get_async(hs_app *app, const char *path, hs_http_async_fn *handler, void *ctx)
+{
+    hs_app_route_async(app, HS_METHODS(HS_METHOD_GET), path, handler, ctx);
+}
+
+void hs_app_post_async(hs_app *app, const char *path, hs_http_async_fn *handler, void *ctx)
+{
+    hs_app_route_async(app, HS_METHODS(HS_METHOD_POST), path, handler, ctx);
+}
+
 void hs_app_get(hs_app *app, const char *path, hs_http_handler *handler, void *ctx)
 {
     hs_app_route(app, HS_METHODS(HS_METHOD_GET), path, handler, ctx);

@@ -4,6 +4,7 @@
  * out in one send. Input that has to wait for an answer is kept in the session's stash, and the
  * peer is slowed down by pausing the stream. A session is given back when the connection rests or
  * is gone, never inside a call of the handler. Tested by: tests/wire, tests/sim. */
+#include "hs_fiber.h"
 #include "session.h"
 
 static void conn_take_session(h1_conn *c)
@@ -38,8 +39,11 @@ static void session_clear(h1_session *x)
     hs_pool *chunks = conn_chunks(x->conn);
     drop_chain(&x->res.fields, chunks);
     drop_chain(&x->res.trailers, chunks);
-    if (x->arena.bytes_used > 0)
+    if (x->arena.bytes_used > 0) {
+        if (x->req.async)
+            async_clear(x);
         hs_arena_reset(&x->arena);
+    }
     if (x->in)
         give_in(x);
 }
@@ -287,10 +291,14 @@ static void input_over(h1_conn *c)
     }
 }
 
-void conn_go_on(h1_conn *c)
+static __attribute__((noinline)) void go_on(h1_conn *c)
 {
-    if (c->in_input)
+    if (HS_UNLIKELY(hs_on_fiber())) {
+        /* The next request's handler is not to run on this one's fiber, which may go on with it. */
+        if (!hs_ok(conn_soon(c)))
+            conn_abort(c);
         return;
+    }
     c->in_input = true;
     if (c->phase == CONN_BUSY)
         body_tell_end(c->session);
@@ -307,6 +315,13 @@ void conn_go_on(h1_conn *c)
     if (c->phase != CONN_OVER)
         hs_stream_flush(c->stream);
     input_over(c);
+}
+
+/* Most answers are made inside the input loop. */
+void conn_go_on(h1_conn *c)
+{
+    if (!c->in_input)
+        go_on(c);
 }
 
 static void on_soon(hs_timer *timer)
@@ -360,17 +375,27 @@ static void on_end(hs_stream *s)
     input_over(c);
 }
 
+/* Whoever makes an answer may go on with it. */
+static __attribute__((noinline)) void tell_drained(h1_session *x)
+{
+    if (x->req.async)
+        async_drained(x);
+    if (x->res.state == RES_BEGUN && x->res.drain_fn) {
+        const hs_http_server *server = x->conn->server;
+        const char *label = label_enter(x);
+        x->res.drain_fn(&x->res, x->res.drain_ctx);
+        label_leave(server, label);
+    }
+}
+
+/* Mostly there is nothing to do. */
 static void on_drained(hs_stream *s)
 {
     h1_conn *c = s->owner;
     if (c->phase == CONN_OVER)
         return;
-    h1_session *x = c->session;
-    if (c->phase == CONN_BUSY && x->res.state == RES_BEGUN && x->res.drain_fn) {
-        const char *label = label_enter(x);
-        x->res.drain_fn(&x->res, x->res.drain_ctx);
-        label_leave(c->server, label);
-    }
+    if (HS_UNLIKELY(c->phase == CONN_BUSY))
+        tell_drained(c->session);
     if (c->stalled) {
         c->stalled = false;
         conn_go_on(c);

@@ -14,10 +14,11 @@ static void request_abandon(h1_session *x)
     HS_ASSERT(server->active > 0);
     server->active--;
     hs_count(hs_shard_counters(server->shard), server->count_aborted, 1);
-    if (!x->req.abort_fn)
-        return;
     const char *label = label_enter(x);
-    x->req.abort_fn(&x->req, x->req.abort_ctx);
+    if (x->req.abort_fn)
+        x->req.abort_fn(&x->req, x->req.abort_ctx);
+    if (HS_UNLIKELY(x->req.async != NULL))
+        async_abandon(x);
     label_leave(server, label);
 }
 

@@ -11,6 +11,8 @@
  *   body.c      the request's body: framing, reading, discarding
  *   req.c       what a handler asks of a request
  *   res.c       what a handler says in a response
+ *   async.c     tokens and promises of a request
+ *   async_run.c a handler on its fiber
  *   write.c     heads and error answers as bytes
  *   server.c    options, pools, drain */
 #pragma once
@@ -24,6 +26,7 @@
 #include "hs_list.h"
 
 typedef struct h1_session h1_session;
+typedef struct h1_async h1_async;
 
 typedef enum conn_phase {
     CONN_IDLE, /* between requests, or before the first */
@@ -93,6 +96,7 @@ struct hs_req {
     uint8_t *trailers; /* their bytes, in the arena */
     uint32_t trailers_len;
     h1_head *trailer_head; /* in the arena; NULL: none came */
+    h1_async *async;       /* in the arena; NULL: nobody waits for anything */
 };
 
 struct hs_res {
@@ -232,6 +236,14 @@ static inline bool body_discardable(const h1_session *x)
         return false;
     return req->chunked || req->body_left + req->body_seen <= req->body_max;
 }
+
+/* async.c; for a request that has an h1_async */
+/* The request will not be answered any more: its token fires, and its fiber comes to its end. */
+void async_abandon(h1_session *x);
+/* The request is over: let go of what it had. */
+void async_clear(h1_session *x);
+/* More can be written. */
+void async_drained(h1_session *x);
 
 /* write.c */
 /* Queue the head of `x`'s answer. `length`: HS_LENGTH_UNKNOWN for chunked or to the end. `type` is
