@@ -62,9 +62,11 @@ class Serves(unittest.TestCase):
     """What every server here is put through."""
 
     def smoke(self, server):
-        conns = [server.connect() for _ in range(40)]
-        for conn in conns:
-            self.assertEqual(conn.get("/plaintext").body, TEXT)
+        conns = []
+        for _ in range(20):
+            conns.append(server.connect(30))
+            self.addCleanup(conns[-1].close)
+            self.assertEqual(conns[-1].get("/plaintext").body, TEXT)
         body = os.urandom(100_000)
         conns[0].send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n" + body)
         self.assertEqual(conns[0].answer().body, body)
