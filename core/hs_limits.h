@@ -20,6 +20,10 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * started: as many as it may have requests under way, with a memory of 16 MiB. */
 #define HS_CALLS_WAIT_MAX (1u << 16)
 
+/* Messages of one sender that are on their way, and sends of a shard that wait for room. */
+#define HS_CHANNEL_CAPACITY_MAX (1u << 16)
+#define HS_CHANNEL_WAIT_MAX (1u << 16)
+
 /* Submission entries: what one turn of a busy shard queues before it waits. When more is queued,
  * the backend submits in between. Completions: four for each, so that multishot bursts do not
  * overflow. */

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "cancel.h"
 #include "fibers.h"
+#include "channel.h"
 #include "hs_limits.h"
 #include "promise.h"
 #include "shard.h"
@@ -58,6 +59,7 @@ struct hs_shard {
     cancel_state cancels;
     call_state calls;
     fiber_set fibers;
+    channel_state channels;
     hs_counters counters;
     hs_io_event events[HS_TURN_EVENTS_MAX];
     /* What other threads read or write: on lines of their own. */
@@ -83,6 +85,8 @@ bool stop_put_off(hs_shard *s);
 void shard_ending_add(hs_shard *s, shard_ending *ending);
 /* Do not. One that is not added, or was called: nothing. */
 void shard_ending_remove(shard_ending *ending);
+/* Whether all loops have ended, or will in this turn: nothing can be sent. */
+bool shard_over(const hs_shard *s);
 /* Whether that moment has passed: nothing may begin to wait now. */
 static inline bool shard_ending_now(const hs_shard *s)
 {

@@ -40,6 +40,7 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     s->trim_own.fn = trim_own;
     hs_shard_trim_add(s, &s->trim_own);
     calls_init(s);
+    channels_init(s);
     err = promises_init(s);
     HS_ASSERT(hs_ok(err)); /* the table of counters is empty yet */
     fibers_init(&s->fibers, o->mem, o->fiber_stack_bytes);
@@ -54,6 +55,7 @@ void shard_end(hs_shard *s)
     HS_ASSERT(s == hs_shard_self());
     promises_end(s);
     cancels_end(s);
+    channels_end(s);
     calls_end(s);
 }
 

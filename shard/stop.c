@@ -110,9 +110,14 @@ void stop_look(hs_shard *s)
     update_ready(s);
 }
 
+bool shard_over(const hs_shard *s)
+{
+    return HS_UNLIKELY(round_complete(s, 1));
+}
+
 bool shard_finished(hs_shard *s)
 {
-    return HS_UNLIKELY(round_complete(s, 1)) && s->holds == 0 && nothing_to_run(s);
+    return shard_over(s) && s->holds == 0 && nothing_to_run(s);
 }
 
 void shard_stop(hs_shard *s)

@@ -23,7 +23,7 @@ typedef struct rig {
     hs_timer begin;
 } rig;
 
-static rig r;
+static rig rig_now;
 
 static inline hs_shard *peer(uint32_t id)
 {
@@ -38,38 +38,52 @@ static inline uint32_t here(void)
 /* Ask all shards to stop. */
 static inline void stop_all(void)
 {
-    cluster_stop(&r.c);
+    cluster_stop(&rig_now.c);
 }
 
 static inline void rig_begin(hs_timer *timer)
 {
     (void)timer;
-    r.scene();
+    rig_now.scene();
 }
 
 static inline hs_err rig_start(hs_shard *s, void *ctx)
 {
     (void)ctx;
-    return hs_shard_id(s) == 0 ? hs_timer_after(s, &r.begin, 1, rig_begin) : HS_OK;
+    return hs_shard_id(s) == 0 ? hs_timer_after(s, &rig_now.begin, 1, rig_begin) : HS_OK;
 }
 
 /* Run `scene` on `shards` shards until they have stopped, without faults where `seed` is 0. With
- * `fail_chance` of 1024 memory fails once the shards are there. */
-static inline void run_failing(void (*scene)(void), uint32_t shards, uint64_t seed,
-                               uint32_t fail_chance)
+ * `fail_chance` of 1024 memory fails once the shards are there. `end` (may be NULL) is theirs. */
+static inline void run_all(void (*scene)(void), void (*end)(hs_shard *s, void *ctx),
+                           uint32_t shards, uint64_t seed, uint32_t fail_chance)
 {
     static sim_faults calm;
     sim_faults_none(&calm);
-    memset(&r, 0, sizeof r);
-    r.scene = scene;
+    memset(&rig_now, 0, sizeof rig_now);
+    rig_now.scene = scene;
     cluster_options o = {
         .sim = {.seed = seed, .shards = shards, .faults = seed ? NULL : &calm},
         .start = rig_start,
+        .end = end,
     };
-    cr_assert(hs_ok(cluster_init(&r.c, &o)));
-    r.c.mem.fail_chance = fail_chance;
-    cr_assert_eq(cluster_run(&r.c, HOUR_NS), CLUSTER_ENDED, "seed %llu", (unsigned long long)seed);
-    cluster_fini(&r.c);
+    cr_assert(hs_ok(cluster_init(&rig_now.c, &o)));
+    rig_now.c.mem.fail_chance = fail_chance;
+    cr_assert_eq(cluster_run(&rig_now.c, HOUR_NS), CLUSTER_ENDED, "seed %llu",
+                 (unsigned long long)seed);
+    cluster_fini(&rig_now.c);
+}
+
+static inline void run_failing(void (*scene)(void), uint32_t shards, uint64_t seed,
+                               uint32_t fail_chance)
+{
+    run_all(scene, NULL, shards, seed, fail_chance);
+}
+
+static inline void run_ending(void (*scene)(void), void (*end)(hs_shard *s, void *ctx),
+                              uint32_t shards, uint64_t seed)
+{
+    run_all(scene, end, shards, seed, 0);
 }
 
 static inline void run_scene(void (*scene)(void), uint32_t shards, uint64_t seed)

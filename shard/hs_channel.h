@@ -1,0 +1,85 @@
+/* Channels between shards: many senders to one receiver.
+ *
+ * Owns: messages from the moment they are sent until they are received or dropped. Must not know:
+ * what they are. They stand on the mail of mail.c: memory is handed over with a message from shard
+ * to shard, and no lock and no word is written by two of them. Where in doubt they behave as the
+ * channels of tokio (Rust) do; what differs is said. Tested by: tests/unit/shard_channel*.c on the
+ * simulated backend.
+ *
+ * Messages are pointers, or numbers that are cast. A channel is made with a drop function (may be
+ * NULL) for those that nobody receives: it is called exactly once for each of them, on the shard
+ * that has it then, so it must be able to run on either.
+ *
+ * Handles. A receiver belongs to the shard that made the channel; what is called sender or
+ * subscriber here may be handed to another shard (as the argument or the value of an hs_call, as a
+ * message) as long as it is fresh: from the moment that something was done with it, it belongs to
+ * the shard that did. Each handle is dropped once; the functions ..._drop take a void pointer, so
+ * that they can be the drop function of what carries the handle.
+ *
+ * The end. At a stop channels work until nothing goes on any more in any shard but waiting
+ * (hs_call.h). Then they close: messages are dropped, promises rejected with HS_E_CLOSED. Handles
+ * that are left may still be dropped from hs_group_options.end, or are freed after it, but for
+ * fresh ones, which belong to no shard. */
+#pragma once
+
+#include "hs_promise.h"
+
+HS_BEGIN_DECLS
+
+/* ---- many senders, one receiver ---- */
+
+typedef struct hs_sender hs_sender;
+typedef struct hs_receiver hs_receiver;
+
+/* Make a channel whose receiver is here. `capacity` (from 1 to HS_CHANNEL_CAPACITY_MAX) is how many
+ * messages of one sender may be on their way: each sender has a queue of its own (in tokio all
+ * share one), so that one that floods the channel keeps no other from sending. Errors: -ENOMEM,
+ * HS_E_CLOSED (the group ends). Shard: the receiver's. */
+HS_API HS_NODISCARD hs_err hs_channel_create(hs_shard *shard, uint32_t capacity, hs_drop_fn *drop,
+                                             hs_sender **sender, hs_receiver **receiver);
+
+/* One more sender, fresh, with a queue of its own. Errors: -ENOMEM, HS_E_CLOSED (the group ends).
+ * Shard: the sender's. */
+HS_API HS_NODISCARD hs_err hs_sender_clone(hs_sender *sender, hs_sender **out);
+
+/* Send `message` if there is room. Messages of one sender arrive in order. Errors, where it stays
+ * the caller's: HS_E_BLOCKED (full, or others wait), HS_E_CLOSED (the receiver is gone; this is
+ * learned from its answers, so what was sent before may have been dropped). Shard: the sender's. */
+HS_API HS_NODISCARD hs_err hs_sender_try_send(hs_sender *sender, void *message);
+
+/* Send `message`, which is the channel's from here on in any case. Returns a promise, fulfilled
+ * with NULL when the message is in the queue; in the order of the calls. Rejections, where the
+ * message was dropped: HS_E_CLOSED, HS_E_LIMIT (HS_CHANNEL_WAIT_MAX sends of this shard wait),
+ * -ENOMEM, the reason of `cancel` (may be NULL), which ends the waiting. Shard: the sender's. */
+HS_API hs_promise *hs_sender_send_at(hs_sender *sender, void *message, hs_cancel *cancel,
+                                     const char *where);
+#define hs_sender_send(sender, message, cancel) hs_sender_send_at(sender, message, cancel, HS_HERE)
+
+/* A promise, fulfilled with NULL when the receiver is gone; rejected with -ECANCELED when the
+ * sender is dropped first, HS_E_CLOSED at the end, -ENOMEM. Shard: the sender's. */
+HS_API hs_promise *hs_sender_closed(hs_sender *sender);
+
+/* Give the handle up. What it sent arrives, also what waits. Shard: the sender's. */
+HS_API void hs_sender_drop(void *sender);
+
+/* Receive the next message, which is the caller's then; senders take turns. Errors: HS_E_BLOCKED
+ * (none is here now), HS_E_CLOSED (and none will come: every sender is gone, or this is closed).
+ * Shard: the receiver's. */
+HS_API HS_NODISCARD hs_err hs_receiver_try_recv(hs_receiver *receiver, void **message);
+
+/* A promise of the next message. One at a time: another while it is pending is rejected with
+ * HS_E_USAGE. Rejections besides: HS_E_CLOSED as above, -ENOMEM, the reason of `cancel` (may be
+ * NULL). None of them loses a message; a promise that was fulfilled and whose value nobody takes
+ * drops it. Shard: the receiver's. */
+HS_API hs_promise *hs_receiver_recv_at(hs_receiver *receiver, hs_cancel *cancel, const char *where);
+#define hs_receiver_recv(receiver, cancel) hs_receiver_recv_at(receiver, cancel, HS_HERE)
+
+/* Take nothing more from the senders, who learn it; what has arrived can still be received, what is
+ * on its way is dropped (in tokio it is received). Shard: the receiver's. */
+HS_API void hs_receiver_close(hs_receiver *receiver);
+
+/* Close it, drop what has arrived, reject a promise that is pending, and give the handle up. Shard:
+ * the receiver's. */
+HS_API void hs_receiver_drop(void *receiver);
+
+HS_END_DECLS
