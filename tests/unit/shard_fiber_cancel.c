@@ -129,7 +129,7 @@ Test(shard_fiber_cancel, one_that_waits_for_its_turn_goes_on_at_once)
     for (int i = 0; i < 3; i++) {
         fire(c[turns[i]]);
         cr_assert_eq(errs[turns[i]].code, -ECANCELED);
-        cr_assert_eq(hs_fibers(b.shard), 2 - i);
+        cr_assert_eq(hs_fibers(b.shard), 2u - i);
         bench_run(&b, 1);
     }
     for (int i = 0; i < 3; i++) {
