@@ -154,9 +154,10 @@ static hs_err carve(stack_pool *p, stack **out)
     uint8_t *guard = r->base + r->carved * pitch(p);
     p->failure = STACK_NO_GUARD;
     HS_ENSURE(guard_set(p, guard), -ENOMEM);
-    stack *st = &r->stacks[r->carved++];
+    stack *st = &r->stacks[r->carved];
     st->low = guard + p->guard_bytes;
     st->region = r;
+    st->number = r->carved++;
     hs_list_init(&st->link);
     *out = st;
     return HS_OK;

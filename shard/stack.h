@@ -17,6 +17,7 @@ typedef struct stack {
     hs_list link; /* among the idle ones */
     uint8_t *low; /* its lowest byte; the guard lies below */
     stack_region *region;
+    uint32_t number; /* in its region */
 } stack;
 
 /* What could not be had when there was no stack. */
