@@ -41,8 +41,8 @@ switch_stack:
     movq %rsp, (%rdi)
     /* Both stacks have the same shape here, so what was said of one holds for the other. */
     movq %rsi, %rsp
-    /* Loading MXCSR with another value stalls the processor, and the flags in its low bits (what was
-     * inexact, and so on) differ all the time. They belong to nobody: only a difference in the
+    /* Loading MXCSR with another value stalls the processor, and the flags in its low bits (what
+     * was inexact, and so on) differ all the time. They belong to nobody: only a difference in the
      * control bits counts. */
     xorl 0(%rsp), %eax
     andl $0xffc0, %eax
