@@ -5,6 +5,7 @@
  *   /delay/MS    an answer after MS ms      /healthz    "ok" */
 #include <string.h>
 
+#include "doctor.h"
 #include "hs_app.h"
 
 #define BYTES_MAX (UINT64_C(1) << 40)
@@ -165,6 +166,8 @@ static void delay_start(hs_req *req, hs_res *res, void *ctx)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+        return doctor_main(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (uint8_t)("0123456789abcdef"[i % 16]);
     hs_app *app = hs_app_create();

@@ -1,12 +1,10 @@
-/* The CPU time that cgroups grant this process.
+/* What cgroups grant this process: see cgroup.h, and topology_quota in topology.h.
  *
- * Owns: reading /proc/self/cgroup, /proc/self/mountinfo, cpu.max (version 2) and cpu.cfs_quota_us
- * with cpu.cfs_period_us (version 1). Must not know: processors and their order. No heap: lines are
- * read into a buffer on the stack, and what is longer than it is skipped.
- * Tested by: tests/unit/shard_topology.c (on made-up files).
- *
- * The layout is told by Linux Documentation/admin-guide/cgroup-v2.rst (cpu.max) and
- * Documentation/scheduler/sched-bwc.rst (version 1); mountinfo by proc(5). */
+ * No heap: lines are read into a buffer on the stack, and what is longer than it is skipped. The
+ * layout is told by Linux Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, pids.rst
+ * and Documentation/scheduler/sched-bwc.rst; mountinfo by proc(5). */
+#include "cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -99,15 +97,6 @@ static bool has_word(hs_span list, char separator, const char *word)
     return false;
 }
 
-/* Processors for `quota` of each `period`, rounded up; 0 where there is no limit. */
-static uint32_t quota_cpus(hs_span quota, hs_span period)
-{
-    uint64_t q, p; /* microseconds; "max" and "-1" are no numbers, and no limits */
-    if (!hs_span_u64(quota, UINT32_MAX, &q) || !hs_span_u64(period, UINT32_MAX, &p) || p == 0)
-        return 0;
-    return q == 0 ? 1 : (uint32_t)((q + p - 1) / p);
-}
-
 /* The first line of the file `name` in `folder`, copied to `text` (LINE_BYTES_MAX). */
 static bool first_line(const char *folder, const char *name, uint8_t *text, hs_span *line)
 {
@@ -127,24 +116,67 @@ static bool first_line(const char *folder, const char *name, uint8_t *text, hs_s
     return true;
 }
 
-/* The limit of one cgroup's folder. */
-static uint32_t folder_quota(const char *folder, bool v2)
+/* ---- the limit of one cgroup's folder; CGROUP_UNLIMITED where it has none ---- */
+
+typedef uint64_t folder_limit_fn(const char *folder, bool v2);
+
+/* Processors for `quota` of each `period`, rounded up. */
+static uint64_t quota_cpus(hs_span quota, hs_span period)
+{
+    uint64_t q, p; /* microseconds; "max" and "-1" are no numbers, and no limits */
+    if (!hs_span_u64(quota, UINT32_MAX, &q) || !hs_span_u64(period, UINT32_MAX, &p) || p == 0)
+        return CGROUP_UNLIMITED;
+    return q == 0 ? 1 : (q + p - 1) / p;
+}
+
+static uint64_t folder_cpus(const char *folder, bool v2)
 {
     uint8_t text[LINE_BYTES_MAX], text2[LINE_BYTES_MAX];
     hs_span line, period;
     if (v2) {
         if (!first_line(folder, "cpu.max", text, &line))
-            return 0;
+            return CGROUP_UNLIMITED;
         hs_span quota = cut(&line, ' ');
         return quota_cpus(quota, line);
     }
     if (!first_line(folder, "cpu.cfs_quota_us", text, &line) ||
         !first_line(folder, "cpu.cfs_period_us", text2, &period))
-        return 0;
+        return CGROUP_UNLIMITED;
     return quota_cpus(line, period);
 }
 
-/* One hierarchy that can limit CPU time, and where this process stands in it. */
+static uint64_t folder_number(const char *folder, const char *name)
+{
+    uint8_t text[LINE_BYTES_MAX];
+    hs_span line;
+    uint64_t n;
+    /* Version 1 writes "no limit" as the largest number of whole pages. */
+    if (!first_line(folder, name, text, &line) || !hs_span_u64(line, INT64_MAX, &n) ||
+        n > INT64_MAX - (1 << 20))
+        return CGROUP_UNLIMITED;
+    return n;
+}
+
+static uint64_t folder_memory(const char *folder, bool v2)
+{
+    return folder_number(folder, v2 ? "memory.max" : "memory.limit_in_bytes");
+}
+
+static uint64_t folder_pids(const char *folder, bool v2)
+{
+    (void)v2;
+    return folder_number(folder, "pids.max");
+}
+
+/* ---- the hierarchies ---- */
+
+/* What is looked for. */
+typedef struct search {
+    const char *root, *controller;
+    folder_limit_fn *limit;
+} search;
+
+/* One hierarchy that can have the limit, and where this process stands in it. */
 typedef struct hierarchy {
     bool v2;
     uint8_t path[PATH_MAX]; /* of the cgroup, as /proc/self/cgroup tells it */
@@ -152,12 +184,12 @@ typedef struct hierarchy {
 } hierarchy;
 
 /* A line "ID:controllers:path"; version 2 is "0::path". */
-static bool hierarchy_parse(hs_span line, hierarchy *out)
+static bool hierarchy_parse(hs_span line, const char *controller, hierarchy *out)
 {
     hs_span id = cut(&line, ':');
     hs_span controllers = cut(&line, ':');
     out->v2 = hs_span_eq(id, HS_SPAN("0")) && controllers.len == 0;
-    if (!out->v2 && !has_word(controllers, ',', "cpu"))
+    if (!out->v2 && !has_word(controllers, ',', controller))
         return false;
     if (line.len == 0 || line.ptr[0] != '/' || line.len > sizeof(out->path))
         return false;
@@ -167,7 +199,8 @@ static bool hierarchy_parse(hs_span line, hierarchy *out)
 }
 
 /* A line of mountinfo: "36 35 98:0 /root /mount/point options tags... - type source options". */
-static bool mount_parse(hs_span line, bool v2, hs_span *mount_root, hs_span *mount_point)
+static bool mount_parse(hs_span line, const char *controller, bool v2, hs_span *mount_root,
+                        hs_span *mount_point)
 {
     for (int skipped = 0; skipped < 3; skipped++)
         (void)cut(&line, ' ');
@@ -179,7 +212,7 @@ static bool mount_parse(hs_span line, bool v2, hs_span *mount_root, hs_span *mou
     (void)cut(&line, ' ');
     if (v2)
         return hs_span_eq(type, HS_SPAN("cgroup2"));
-    return hs_span_eq(type, HS_SPAN("cgroup")) && has_word(line, ',', "cpu");
+    return hs_span_eq(type, HS_SPAN("cgroup")) && has_word(line, ',', controller);
 }
 
 /* The cgroup's path as seen below a mount whose root is `mount_root`. A container that shares the
@@ -198,31 +231,25 @@ static hs_span path_below(const hierarchy *h, hs_span mount_root)
     return rest.len == 0 || rest.ptr[0] == '/' ? rest : hs_span_of(path.ptr, 0);
 }
 
-static uint32_t smaller_limit(uint32_t a, uint32_t b)
-{
-    if (a == 0 || b == 0)
-        return a + b;
-    return HS_MIN(a, b);
-}
-
 /* The smallest limit of the cgroup and its ancestors, up to the mount point. */
-static uint32_t walk_up(const char *root, hs_span mount_point, hs_span path, bool v2)
+static uint64_t walk_up(const search *what, hs_span mount_point, hs_span path, bool v2)
 {
     char folder[2 * PATH_MAX];
-    size_t root_len = strlen(root);
+    size_t root_len = strlen(what->root);
     size_t top = root_len + mount_point.len;
     if (top + path.len >= sizeof(folder))
-        return 0;
-    memcpy(folder, root, root_len);
+        return CGROUP_UNLIMITED;
+    memcpy(folder, what->root, root_len);
     memcpy(folder + root_len, mount_point.ptr, mount_point.len);
     memcpy(folder + top, path.ptr, path.len);
     size_t len = top + path.len;
-    uint32_t limit = 0;
+    uint64_t limit = CGROUP_UNLIMITED;
     for (;;) {
         while (len > top && folder[len - 1] == '/')
             len--;
         folder[len] = '\0';
-        limit = smaller_limit(limit, folder_quota(folder, v2));
+        uint64_t own = what->limit(folder, v2);
+        limit = HS_MIN(limit, own);
         if (len == top)
             return limit;
         while (len > top && folder[len - 1] != '/')
@@ -231,39 +258,59 @@ static uint32_t walk_up(const char *root, hs_span mount_point, hs_span path, boo
 }
 
 /* The limit in one hierarchy: look for its mount, then walk. */
-static uint32_t hierarchy_quota(const char *root, const hierarchy *h)
+static uint64_t hierarchy_limit(const search *what, const hierarchy *h)
 {
     char path[PATH_MAX];
     line_reader mounts;
-    int len = snprintf(path, sizeof(path), "%s/proc/self/mountinfo", root);
+    int len = snprintf(path, sizeof(path), "%s/proc/self/mountinfo", what->root);
     if (len < 0 || (size_t)len >= sizeof(path) || !lines_open(&mounts, path))
-        return 0;
-    uint32_t limit = 0;
+        return CGROUP_UNLIMITED;
+    uint64_t limit = CGROUP_UNLIMITED;
     hs_span line, mount_root, mount_point;
     while (lines_next(&mounts, &line)) {
-        if (!mount_parse(line, h->v2, &mount_root, &mount_point))
+        if (!mount_parse(line, what->controller, h->v2, &mount_root, &mount_point))
             continue;
-        limit = walk_up(root, mount_point, path_below(h, mount_root), h->v2);
+        limit = walk_up(what, mount_point, path_below(h, mount_root), h->v2);
         break;
     }
     (void)close(mounts.fd);
     return limit;
 }
 
-uint32_t topology_quota(const char *root)
+static uint64_t find_limit(const char *root, const char *controller, folder_limit_fn *limit_fn)
 {
     HS_ASSERT(root != NULL);
     char path[PATH_MAX];
     line_reader groups;
     int len = snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
     if (len < 0 || (size_t)len >= sizeof(path) || !lines_open(&groups, path))
-        return 0;
-    uint32_t limit = 0;
+        return CGROUP_UNLIMITED;
+    search what = {root, controller, limit_fn};
+    uint64_t limit = CGROUP_UNLIMITED;
     hs_span line;
     hierarchy h;
-    while (lines_next(&groups, &line))
-        if (hierarchy_parse(line, &h))
-            limit = smaller_limit(limit, hierarchy_quota(root, &h));
+    while (lines_next(&groups, &line)) {
+        if (!hierarchy_parse(line, controller, &h))
+            continue;
+        uint64_t own = hierarchy_limit(&what, &h);
+        limit = HS_MIN(limit, own);
+    }
     (void)close(groups.fd);
     return limit;
+}
+
+uint32_t topology_quota(const char *root)
+{
+    uint64_t cpus = find_limit(root, "cpu", folder_cpus);
+    return cpus == CGROUP_UNLIMITED ? 0 : (uint32_t)HS_MIN(cpus, UINT32_MAX);
+}
+
+uint64_t cgroup_memory_max(const char *root)
+{
+    return find_limit(root, "memory", folder_memory);
+}
+
+uint64_t cgroup_pids_max(const char *root)
+{
+    return find_limit(root, "pids", folder_pids);
 }

@@ -11,16 +11,19 @@
 
 #include "hs_assert.h"
 
-long uring_sysctl_disabled(void)
+bool uring_sysctl(const char *name, long *value)
 {
-    char text[16] = "";
-    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t n = read(fd, text, sizeof text - 1);
-        text[HS_MAX(n, 0)] = '\0';
-        (void)close(fd);
-    }
-    return strtol(text, NULL, 10);
+    char path[64], text[16] = "";
+    snprintf(path, sizeof path, "/proc/sys/kernel/%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    *value = 0;
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    text[HS_MAX(n, 0)] = '\0';
+    (void)close(fd);
+    *value = strtol(text, NULL, 10);
+    return true;
 }
 
 bool uring_seccomp(void)
@@ -37,7 +40,8 @@ static void say(uring_why *why, const char *call, int rc, const char *behind, co
 /* Forbidden: by the switch, by a filter, or by a security module. */
 static void explain_denied(uring_why *why, const char *call, int rc)
 {
-    long disabled = uring_sysctl_disabled();
+    long disabled;
+    (void)uring_sysctl("io_uring_disabled", &disabled);
     if (disabled >= 2)
         say(why, call, rc, " (kernel.io_uring_disabled=2)", "sysctl kernel.io_uring_disabled=0");
     else if (disabled == 1)

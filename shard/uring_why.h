@@ -16,9 +16,9 @@ typedef struct uring_why {
 /* `call` failed with the negated errno `rc`. */
 void uring_explain(uring_why *why, const char *call, int rc);
 
-/* The value of kernel.io_uring_disabled: 0 where it is 0, or where this kernel has no such switch.
- */
-long uring_sysctl_disabled(void);
+/* The value of kernel.<name>, such as io_uring_disabled. False: this kernel has no such switch, and
+ * *value is 0. */
+bool uring_sysctl(const char *name, long *value);
 
 /* Whether a seccomp filter watches the calling thread's system calls. */
 bool uring_seccomp(void);

@@ -171,5 +171,86 @@ class SwitchedOff(Serves):
         self.serve_without(",".join(names), HS_IO="epoll")
 
 
+class Doctor(unittest.TestCase):
+    """`httpshard doctor` tells what a server would run on, and why."""
+
+    TOPICS = ("kernel", "io_uring", "guard_madv", "seccomp", "sysctl", "memlock", "files",
+              "cpu.max", "memory.max", "pids.max", "processors", "backend")
+
+    def doctor(self, *flags, prefix=(), status=0, **environ):
+        """The findings as {topic: (grade, text, remedy)}."""
+        got = run([*prefix, program.PROGRAM, "doctor", *flags], timeout=30,
+                  env=environment(**environ))
+        self.assertEqual(got.returncode, status, got.stdout + got.stderr)
+        found = {}
+        topic = None
+        for line in got.stdout.splitlines():
+            remedy = re.match(r" +-> (.+)$", line)
+            if remedy:
+                found[topic] = (*found[topic][:2], remedy[1])
+                continue
+            grade, topic, text = re.match(r"(ok|warn|bad) +(\S+) +(\S.*)$", line).groups()
+            self.assertNotIn(topic, found)
+            found[topic] = (grade, text, None)
+        for topic, (grade, text, remedy) in found.items():
+            if grade == "ok":
+                self.assertIsNone(remedy, topic + ": " + text)
+        self.assertLessEqual(set(self.TOPICS), set(found))
+        return found
+
+    def test_here(self):
+        found = self.doctor()
+        best = "uring" if have_uring() else "epoll"
+        self.assertRegex(found["backend"][1], rf"^{best}\b")
+        self.assertIn(os.uname().release, found["kernel"][1])
+        cpus = len(os.sched_getaffinity(0))
+        self.assertRegex(found["processors"][1], rf"^{cpus} may be used")
+
+    def test_what_denies_io_uring(self):
+        if not have_filters():
+            self.skipTest("this machine has no seccomp filters")
+        for denied, cause, remedy in DENIALS:
+            with self.subTest(denied=denied):
+                found = self.doctor(prefix=(DENY, denied))
+                self.assertEqual(found["io_uring"][0], "warn")
+                self.assertRegex(found["io_uring"][1], cause)
+                self.assertIn(remedy, found["io_uring"][2])
+                self.assertRegex(found["seccomp"][1], "a filter")
+                self.assertEqual(found["backend"][0], "warn")
+                self.assertRegex(found["backend"][1], "^epoll")
+                found = self.doctor("--io", "uring", prefix=(DENY, denied), status=1)
+                self.assertEqual(found["backend"][0], "bad")
+                self.assertIn(remedy, found["backend"][2])
+                self.assertEqual(self.doctor("--io=epoll", prefix=(DENY, denied))["backend"][0],
+                                 "ok")
+
+    def test_what_is_switched_off(self):
+        if not have_uring():
+            self.skipTest("io_uring cannot be used here")
+        for name in ("msg_ring", "ring_fd", "guard_madv"):
+            with self.subTest(name=name):
+                grade, text, remedy = self.doctor(HS_CAPS_DISABLE=name)[name]
+                self.assertEqual(grade, "warn")
+                self.assertRegex(text, "^switched off: ")
+                self.assertIn("HS_CAPS_DISABLE", remedy)
+
+    def test_too_few_files(self):
+        grade, text, remedy = self.doctor(prefix=("prlimit", "--nofile=70:70"), status=1)["files"]
+        self.assertEqual(grade, "bad")
+        self.assertRegex(text, "^70 may be open")
+        self.assertIn("LimitNOFILE", remedy)
+        self.assertEqual(self.doctor(prefix=("prlimit", "--nofile=1000:1000"))["files"][0], "warn")
+
+    def test_what_is_no_backend(self):
+        self.assertEqual(self.doctor(status=1, HS_IO="kqueue")["backend"][0], "bad")
+        for flags in (("--io", "kqueue"), ("--io",), ("--colour",), ("here",)):
+            got = run([program.PROGRAM, "doctor", *flags], timeout=10)
+            self.assertEqual(got.returncode, 2, flags)
+            self.assertIn("httpshard doctor --help", got.stderr)
+        got = run([program.PROGRAM, "doctor", "--help"], timeout=10)
+        self.assertEqual(got.returncode, 0)
+        self.assertTrue(got.stdout.startswith("usage: httpshard doctor"))
+
+
 if __name__ == "__main__":
     main()

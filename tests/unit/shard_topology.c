@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "topology.h"
 
 /* ---- the order, on machines that hwloc makes up ---- */
@@ -284,6 +285,52 @@ Test(topology_quota, a_line_longer_than_the_buffer_is_skipped)
     put("/trap/app/cpu.max", "100000 100000\n");
     put("/sys/fs/cgroup/app/cpu.max", "600000 100000\n");
     cr_expect(eq(u32, topology_quota(root), 6));
+}
+
+/* ---- memory and processes ---- */
+
+TestSuite(cgroup_limits, .init = root_make, .fini = root_drop);
+
+Test(cgroup_limits, nothing_there_limits_nothing)
+{
+    cr_expect(eq(u64, cgroup_memory_max(root), CGROUP_UNLIMITED));
+    cr_expect(eq(u64, cgroup_pids_max(root), CGROUP_UNLIMITED));
+    put("/proc/self/cgroup", "0::/app\n");
+    put("/proc/self/mountinfo", MOUNT_V2);
+    cr_expect(eq(u64, cgroup_memory_max(root), CGROUP_UNLIMITED));
+    put("/sys/fs/cgroup/app/memory.max", "max\n");
+    put("/sys/fs/cgroup/app/pids.max", "max\n");
+    cr_expect(eq(u64, cgroup_memory_max(root), CGROUP_UNLIMITED));
+    cr_expect(eq(u64, cgroup_pids_max(root), CGROUP_UNLIMITED));
+}
+
+Test(cgroup_limits, version_2_and_its_ancestors)
+{
+    put("/proc/self/cgroup", "0::/pods/app\n");
+    put("/proc/self/mountinfo", MOUNT_V2);
+    put("/sys/fs/cgroup/pods/app/memory.max", "536870912\n");
+    put("/sys/fs/cgroup/pods/app/pids.max", "64\n");
+    cr_expect(eq(u64, cgroup_memory_max(root), 536870912));
+    cr_expect(eq(u64, cgroup_pids_max(root), 64));
+    put("/sys/fs/cgroup/pods/memory.max", "268435456\n");
+    put("/sys/fs/cgroup/pods/pids.max", "100\n");
+    cr_expect(eq(u64, cgroup_memory_max(root), 268435456));
+    cr_expect(eq(u64, cgroup_pids_max(root), 64));
+}
+
+Test(cgroup_limits, version_1_in_hierarchies_of_their_own)
+{
+    put("/proc/self/cgroup", "5:pids:/p\n4:memory:/m\n1:cpu:/c\n");
+    put("/proc/self/mountinfo",
+        "33 23 0:30 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n"
+        "34 23 0:31 / /sys/fs/cgroup/pids rw shared:9 - cgroup cgroup rw,pids\n");
+    put("/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "9223372036854771712\n"); /* none */
+    cr_expect(eq(u64, cgroup_memory_max(root), CGROUP_UNLIMITED));
+    put("/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "1048576\n");
+    put("/sys/fs/cgroup/pids/p/pids.max", "33\n");
+    cr_expect(eq(u64, cgroup_memory_max(root), 1048576));
+    cr_expect(eq(u64, cgroup_pids_max(root), 33));
+    cr_expect(eq(u32, topology_quota(root), 0));
 }
 
 /* ---- this machine ---- */
