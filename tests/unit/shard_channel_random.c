@@ -1,7 +1,8 @@
 /* Channels under everything at once, drawn from seeds: senders on all shards that send, wait,
  * cancel, multiply, travel and go; a receiver that reads in bursts, closes or goes; a stop at any
  * moment. Whatever happens: per sender in order, nothing twice, nothing lost that was in the queue
- * of a channel that was read to its end, and every message received or dropped. */
+ * of a channel that was read to its end, and every message received or dropped. HS_TEST_LONG in the
+ * environment asks for many more seeds. */
 #include "cluster_rig.h"
 #include "core_help.h"
 #include "hs_call.h"
@@ -260,7 +261,8 @@ Test(shard_channel_random, nothing_lost_nothing_twice_whatever_happens)
         run_seed(seeds.state);
         return;
     }
-    for (uint32_t i = 0; i < 150; i++) {
+    uint32_t runs = getenv("HS_TEST_LONG") ? 1000 : 30;
+    for (uint32_t i = 0; i < runs; i++) {
         uint64_t seed = rng_next(&seeds);
         fprintf(stderr, "%s0x%016" PRIx64, i ? " " : "seeds: ", seed);
         run_seed(seed);
