@@ -38,6 +38,10 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
 #define HS_TURN_MICROTASKS_MAX 65536
 #define HS_TURN_MAIL_MAX 64
 
+/* A callback that holds its shard longer than this is worth a line in the log: every other
+ * connection of the shard waited for it. */
+#define HS_STALL_MS 10
+
 /* Receive buffers: 16 KiB holds the largest head that we take in one piece. A shard starts
  * with few, so that a quiet one stays small and a busy one stays in its cache; it grows on
  * exhaustion. */

@@ -21,6 +21,7 @@
 #include "overflow.h"
 #include "shard.h"
 #include "stack.h"
+#include "stall.h"
 
 /* How far the threads have come; each step waits for all. */
 enum { STEP_MADE, STEP_STARTED, STEP_ENDED, STEPS };
@@ -40,6 +41,7 @@ struct hs_group {
     backend backend;
     shard_mail mail;
     logger *logger;
+    stall *stall;         /* NULL: off */
     pthread_mutex_t lock; /* of what follows; start and end only, never while shards serve */
     pthread_cond_t moved;
     uint32_t steps[STEPS]; /* how many threads have taken each step */
@@ -50,7 +52,8 @@ struct hs_group {
 
 void hs_group_options_init(hs_group_options *o)
 {
-    *o = (hs_group_options){.log_level = HS_LOG_INFO, .log_fd = STDERR_FILENO};
+    *o = (hs_group_options){
+        .log_level = HS_LOG_INFO, .log_fd = STDERR_FILENO, .stall_ms = HS_STALL_MS};
 }
 
 hs_err hs_group_default_shards(uint32_t *shards)
@@ -133,9 +136,13 @@ static void member_serve(member *m)
     hs_group *g = m->group;
     shard_enter(m->shard);
     hs_err err = g->options.start ? g->options.start(m->shard, g->options.ctx) : HS_OK;
+    if (hs_ok(err) && g->stall)
+        err = stall_enter(g->stall, m->shard);
     step_take(g, STEP_STARTED, err);
+    stall_begin(m->shard);
     while (!shard_finished(m->shard))
         shard_turn(m->shard, true);
+    stall_leave(m->shard);
     if (g->options.end)
         g->options.end(m->shard, g->options.ctx);
     shard_end(m->shard);
@@ -225,6 +232,7 @@ static hs_err make_threads(hs_group *g, const hs_topology *t)
 static void free_group(hs_group *g)
 {
     hs_log *log = g->logger ? logger_log(g->logger, g->mail.shards) : NULL;
+    stall_stop(g->stall);
     hs_log_write(log, HS_LOG_DEBUG, "all shards have ended");
     if (g->logger)
         logger_stop(g->logger);
@@ -248,7 +256,16 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
     hs_err err = shard_mail_init(&g->mail, mem, shards);
     if (hs_ok(err))
         err = logger_start(mem, shards, o->log_fd, o->log_level, &g->logger);
+    if (hs_ok(err) && o->stall_ms > 0) {
+        stall_options so = {.mem = mem,
+                            .shards = shards,
+                            .limit_ms = o->stall_ms,
+                            .log = logger_log(g->logger, shards + 1)};
+        err = stall_start(&so, &g->stall);
+    }
     if (!hs_ok(err)) {
+        if (g->logger)
+            logger_stop(g->logger);
         if (g->mail.queues)
             shard_mail_fini(&g->mail);
         hs_mem_give(mem, g, group_bytes(shards), HS_CACHE_PAIR);
@@ -317,6 +334,10 @@ void hs_group_stop(hs_group *g)
 
 void hs_group_join(hs_group *g)
 {
+    /* The watchdog sends signals to the threads, so it ends before the first of them is joined. */
+    (void)step_wait(g, STEP_ENDED);
+    stall_stop(g->stall);
+    g->stall = NULL;
     for (uint32_t i = 0; i < g->threads; i++) {
         int rc = pthread_join(g->members[i].thread, NULL);
         HS_ASSERT(rc == 0);

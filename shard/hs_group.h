@@ -1,8 +1,8 @@
 /* A group of shards: the threads of a server, started, stopped and joined in order.
  *
  * Owns: one pinned thread for each shard, the queues between them, the thread that writes log
- * lines, and the waiting for signals. Must not know: what the shards do. Tested by:
- * tests/plain/shards.c (also under TSan). */
+ * lines, the one that looks for stalls, and the waiting for signals. Must not know: what the shards
+ * do. Tested by: tests/plain/shards.c and tests/plain/stall.c (also under TSan). */
 #pragma once
 
 #include "hs_shard.h"
@@ -25,6 +25,7 @@ typedef struct hs_group_options {
     hs_log_level log_level; /* 0 is HS_LOG_ERROR: see hs_group_options_init */
     int log_fd;             /* where log lines go; -1: nowhere */
     hs_io_choice io;        /* HS_IO_AUTO falls back to epoll, and logs why and how to mend it */
+    uint32_t stall_ms;      /* who holds a shard longer is named in the log; 0: nobody */
     const hs_mem *mem;      /* NULL: the system's */
     /* Of each fiber's stack, rounded up to pages; 0: HS_FIBER_STACK_BYTES (64 KiB). At least
      * HS_FIBER_STACK_BYTES_MIN (16 KiB), at most 1 GiB. What is not touched costs no memory. */
@@ -40,8 +41,8 @@ typedef struct hs_group_options {
     void *ctx;
 } hs_group_options;
 
-/* Set every option to its default: as many shards as allowed, pinned, info lines to standard error.
- */
+/* Set every option to its default: as many shards as allowed, pinned, info lines to standard error,
+ * stalls of HS_STALL_MS. */
 HS_API void hs_group_options_init(hs_group_options *options);
 
 /* How many shards `options.shards` 0 means here: as many processors as the process may use.

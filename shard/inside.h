@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "block.h"
+#include "beat.h"
 #include "call.h"
 #include "cancel.h"
 #include "fibers.h"
@@ -24,6 +25,7 @@ typedef struct mail_lane {
 struct hs_shard {
     hs_io *io;
     _Atomic(const char *) label; /* of what runs; an atomic so that others may read it */
+    HS_ATOMIC_U32 beat;          /* beat.h */
     uint64_t now_ns;
     uint64_t wall_ns_base; /* wall clock minus now_ns, taken once a second */
     uint64_t wall_next_ns;
@@ -65,14 +67,17 @@ struct hs_shard {
     /* What other threads read or write: on lines of their own. */
     __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 asleep;
     HS_ATOMIC_U32 stop_asked;
+    HS_ATOMIC_U32 watch_asleep; /* who watches the beat sleeps: the loop wakes it */
+    struct stall_slot *watch;   /* stall.h; NULL: nobody watches */
 };
 
 /* micro.c: run all microtasks, or as many as the turn has left. */
 void microtasks_run(hs_shard *s);
 
-/* The same, where there are any: after each callback of the loop. */
-static inline void microtasks_look(hs_shard *s)
+/* After each callback of the loop: it is counted, and its microtasks run. */
+static inline void callback_over(hs_shard *s)
 {
+    beat_step(&s->beat);
     if (HS_UNLIKELY(!hs_list_empty(&s->microtasks)))
         microtasks_run(s);
 }

@@ -26,9 +26,12 @@ struct logger {
     hs_log logs[];
 };
 
-static size_t logger_bytes(uint32_t logs)
+/* Beside those of the shards. */
+#define LOGS_OWN 2
+
+static size_t logger_bytes(uint32_t shards)
 {
-    return sizeof(logger) + logs * sizeof(hs_log);
+    return sizeof(logger) + (shards + LOGS_OWN) * sizeof(hs_log);
 }
 
 static uint64_t wall_ns(void *ctx)
@@ -88,13 +91,14 @@ static void free_logger(logger *l, uint32_t shards)
     for (uint32_t i = 0; i < l->logs_len; i++)
         hs_log_fini(&l->logs[i]);
     (void)sem_destroy(&l->wake);
-    hs_mem_give(l->mem, l, logger_bytes(shards + 1), HS_CACHE_PAIR);
+    hs_mem_give(l->mem, l, logger_bytes(shards), HS_CACHE_PAIR);
 }
 
 static hs_err init_log(logger *l, uint32_t shards, hs_log_level level)
 {
     uint32_t i = l->logs_len;
-    HS_TRY(hs_log_init(&l->logs[i], l->mem, LOG_LINES, i == shards ? UINT32_MAX : i, wall_ns, l));
+    uint32_t named = i < shards ? i : UINT32_MAX;
+    HS_TRY(hs_log_init(&l->logs[i], l->mem, LOG_LINES, named, wall_ns, l));
     l->logs[i].level = level;
     l->logs[i].ready = tell;
     l->logs_len++;
@@ -103,14 +107,14 @@ static hs_err init_log(logger *l, uint32_t shards, hs_log_level level)
 
 hs_err logger_start(const hs_mem *mem, uint32_t shards, int fd, hs_log_level level, logger **out)
 {
-    logger *l = hs_mem_take_zero(mem, logger_bytes(shards + 1), HS_CACHE_PAIR);
+    logger *l = hs_mem_take_zero(mem, logger_bytes(shards), HS_CACHE_PAIR);
     HS_ENSURE(l, -ENOMEM);
     l->mem = mem;
     l->fd = fd;
     int rc = sem_init(&l->wake, 0, 0);
     HS_ASSERT(rc == 0);
     hs_err err = HS_OK;
-    while (l->logs_len <= shards && hs_ok(err))
+    while (l->logs_len < shards + LOGS_OWN && hs_ok(err))
         err = init_log(l, shards, level);
     if (hs_ok(err))
         err = hs_err_errno(pthread_create(&l->thread, NULL, logger_main, l));
@@ -139,5 +143,5 @@ void logger_stop(logger *l)
         if (l->logs[i].dropped > 0)
             hs_log_write(&l->logs[i], HS_LOG_ERROR, "the log ends here");
     drain(l);
-    free_logger(l, l->logs_len - 1);
+    free_logger(l, l->logs_len - LOGS_OWN);
 }

@@ -1,6 +1,7 @@
 /* The thread that writes log lines out, so that no shard ever waits for a slow terminal or pipe.
  *
- * Owns: one log for each shard and one for the main thread, and the thread that reads them all.
+ * Owns: one log for each shard, one for the main thread and one for the stall detector's, and the
+ * thread that reads them all.
  * Must not know: what is logged. Tested by: tests/plain/logger.c. */
 #pragma once
 
@@ -14,7 +15,7 @@ typedef struct logger logger;
 HS_NODISCARD hs_err logger_start(const hs_mem *mem, uint32_t shards, int fd, hs_log_level level,
                                  logger **out);
 
-/* The log of shard `id`; `shards` is the main thread's. */
+/* The log of shard `id`; `shards` is the main thread's, `shards + 1` the stall detector's. */
 hs_log *logger_log(logger *l, uint32_t id);
 
 /* Write what is still there, then end the thread. No log may be used any more. */

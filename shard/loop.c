@@ -5,6 +5,7 @@
  * here alone: no recursion, a short stack. Must not know: threads, backends. Tested by:
  * tests/unit/shard_loop.c. */
 #include "inside.h"
+#include "stall.h"
 #include "tsan.h"
 
 /* ---- tasks ---- */
@@ -35,7 +36,7 @@ static void run_tasks(hs_shard *s)
         task->next = NULL;
         task->fn = NULL;
         fn(task);
-        microtasks_look(s);
+        callback_over(s);
     }
 }
 
@@ -72,7 +73,7 @@ static void run_timers(hs_shard *s)
             return;
         hs_timer *timer = HS_CONTAINER_OF(node, hs_timer, node);
         timer->fn(timer);
-        microtasks_look(s);
+        callback_over(s);
     }
 }
 
@@ -118,7 +119,7 @@ void shard_turn(hs_shard *s, bool may_wait)
 {
     shard_enter(s);
     s->micro_left = HS_TURN_MICROTASKS_MAX;
-    microtasks_look(s);
+    callback_over(s);
     run_tasks(s);
     run_timers(s);
     mail_drain(s);
@@ -126,8 +127,12 @@ void shard_turn(hs_shard *s, bool may_wait)
     mail_flush(s);
 
     uint64_t deadline = wait_until(s, may_wait);
+    beat_turn(&s->beat);
     uint32_t n = s->io->ops->turn(s->io, deadline, s->events, HS_TURN_EVENTS_MAX);
+    beat_turn(&s->beat);
     atomic_store_explicit(&s->asleep, 0, memory_order_relaxed);
+    if (HS_UNLIKELY(atomic_load_explicit(&s->watch_asleep, memory_order_relaxed)))
+        stall_wake(s->watch);
     s->now_ns = hs_io_now_ns(s->io);
     if (n && HS_UNLIKELY(!s->trimming))
         trim_soon(s);
@@ -138,6 +143,6 @@ void shard_turn(hs_shard *s, bool may_wait)
         ev->op->done(ev->op, ev);
         if (ev->data)
             s->io->ops->buf_give(s->io, ev->buf);
-        microtasks_look(s);
+        callback_over(s);
     }
 }

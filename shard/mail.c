@@ -271,7 +271,7 @@ void mail_drain(hs_shard *s)
             (void)stop_put_off(s);
         for (uint32_t i = 0; i < n; i++) {
             handle(s, from, messages[i]);
-            microtasks_look(s);
+            callback_over(s);
         }
     }
 }

@@ -50,5 +50,6 @@ void microtasks_run(hs_shard *s)
         task->fn = NULL;
         hs_list_remove(first);
         fn(task);
+        beat_step(&s->beat);
     }
 }

@@ -96,7 +96,7 @@ void stop_look(hs_shard *s)
         s->stopping = true;
         if (s->stop)
             s->stop(s, s->ctx);
-        microtasks_look(s);
+        callback_over(s);
     }
     if (HS_LIKELY(!s->stopping))
         return;
@@ -106,7 +106,7 @@ void stop_look(hs_shard *s)
     s->round = 1;
     s->counted = false;
     run_endings(s);
-    microtasks_look(s);
+    callback_over(s);
     update_ready(s);
 }
 
