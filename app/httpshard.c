@@ -2,7 +2,9 @@
  *
  *   /plaintext   "Hello, World!"            /json       {"message":"Hello, World!"}
  *   /echo        the body back, any method  /bytes/N    N bytes
- *   /delay/MS    an answer after MS ms      /healthz    "ok" */
+ *   /delay/MS    an answer after MS ms      /healthz    "ok"
+ *   /burn/MS     an answer after MS ms in which the shard does nothing else: what no handler should
+ *                do, to see what becomes of the others, and what the log says */
 #include <string.h>
 
 #include "doctor.h"
@@ -10,6 +12,7 @@
 
 #define BYTES_MAX (UINT64_C(1) << 40)
 #define DELAY_MS_MAX (10 * 60 * 1000)
+#define BURN_MS_MAX (60 * 1000)
 
 static void plaintext(hs_req *req, hs_res *res, void *ctx)
 {
@@ -164,6 +167,22 @@ static void delay_start(hs_req *req, hs_res *res, void *ctx)
     hs_req_on_abort(req, delay_aborted, d);
 }
 
+/* ---- /burn/MS ---- */
+
+static void burn(hs_req *req, hs_res *res, void *ctx)
+{
+    uint64_t ms;
+    (void)ctx;
+    if (!hs_span_u64(hs_req_tail(req), BURN_MS_MAX, &ms)) {
+        not_found(res);
+        return;
+    }
+    hs_io *io = hs_shard_io(hs_req_shard(req));
+    for (uint64_t end = hs_io_now_ns(io) + ms * HS_MSEC_NS; hs_io_now_ns(io) < end;)
+        continue;
+    hs_res_text(res, 200, HS_SPAN("burnt\n"));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "doctor") == 0)
@@ -177,6 +196,7 @@ int main(int argc, char **argv)
         hs_app_get(app, "/healthz", healthz, NULL);
         hs_app_get(app, "/bytes/*", bytes_start, NULL);
         hs_app_get(app, "/delay/*", delay_start, NULL);
+        hs_app_get(app, "/burn/*", burn, NULL);
         hs_app_route(app, HS_METHODS_ANY, "/echo", echo, NULL);
     }
     return hs_app_main(app, argc, argv);

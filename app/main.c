@@ -18,6 +18,7 @@ enum { EXIT_FINE, EXIT_FAILED, EXIT_USAGE, EXIT_CUT_OFF };
 #define FILES_PER_SHARD 8
 /* With fewer connections than this nobody can be served well. */
 #define FILES_CONNS_MIN 64
+#define STALL_MS_MAX 60000
 
 typedef struct command {
     const char *name; /* of the program, without its folder */
@@ -48,11 +49,13 @@ static void print_help(const command *cmd)
         "                      (default: auto)\n"
         "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
+        "  --stall-ms MS       name handlers that hold their shard longer; 0: do not (default: "
+        "%d)\n"
         "  --help, --version   print this, or the version\n"
         "\n"
         "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
         "Connection: close, and leaves with status 0. A second signal ends it at once.\n",
-        cmd->name, HS_APP_LISTEN_MAX);
+        cmd->name, HS_APP_LISTEN_MAX, HS_STALL_MS);
 }
 
 static int bad_usage(const command *cmd, const char *flag, const char *why)
@@ -127,13 +130,19 @@ static int take_flag(command *cmd, const char *flag, const char *value)
             return bad_usage(cmd, flag, "wants error, warn, info or debug");
         return EXIT_FINE;
     }
+    if (strcmp(flag, "--stall-ms") == 0) {
+        if (!number(value, 0, STALL_MS_MAX, &n))
+            return bad_usage(cmd, flag, "wants milliseconds, from 0 to 60000");
+        cmd->options.stall_ms = (uint32_t)n;
+        return EXIT_FINE;
+    }
     return bad_usage(cmd, flag, "no such flag");
 }
 
 static bool known_flag(const char *flag)
 {
-    static const char *const flags[] = {"--listen", "--cores", "--unix-mode",
-                                        "--io",     "--drain", "--log-level"};
+    static const char *const flags[] = {"--listen", "--cores",     "--unix-mode", "--io",
+                                        "--drain",  "--log-level", "--stall-ms"};
     for (size_t i = 0; i < HS_ARRAY_LEN(flags); i++)
         if (strcmp(flag, flags[i]) == 0)
             return true;

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "hs_limits.h"
+
 #define DRAIN_TICK_MS 50
 
 hs_app *hs_app_create(void)
@@ -32,7 +34,7 @@ hs_http_options *hs_app_http_options(hs_app *app)
 
 void hs_app_options_init(hs_app_options *o)
 {
-    *o = (hs_app_options){.drain_ms = 30 * 1000, .log_level = HS_LOG_INFO};
+    *o = (hs_app_options){.drain_ms = 30 * 1000, .log_level = HS_LOG_INFO, .stall_ms = HS_STALL_MS};
 }
 
 /* ---- on each shard ---- */
@@ -185,6 +187,7 @@ static hs_err start_group(hs_app *app)
     o.shards = app->shards_len;
     o.log_level = options->log_level;
     o.io = options->io;
+    o.stall_ms = options->stall_ms;
     o.start = shard_start;
     o.stop = shard_stop;
     o.end = shard_end;
