@@ -20,9 +20,10 @@
 HS_BEGIN_DECLS
 
 /* The token of this request: it fires with -ECANCELED when the connection ends before the answer is
- * complete (the client went away, broke the protocol, or the time of a drain is over), before the
- * request is gone. After a complete answer it never fires. Pass it to what the answer waits for. On
- * the fiber of hs_http_run_async it is hs_fiber_cancel(). Borrowed; NULL without memory. */
+ * complete (the client reset it or broke the protocol, or the time of a drain is over), before the
+ * request is gone. A client that only closed its own side may still read, and is not gone yet.
+ * After a complete answer it never fires. Pass it to what the answer waits for. On the fiber of
+ * hs_http_run_async it is hs_fiber_cancel(). Borrowed; NULL without memory. */
 HS_API hs_cancel *hs_req_cancel(hs_req *req);
 
 /* What comes of a promise, for a request that still waits for it: the value is the callee's. */

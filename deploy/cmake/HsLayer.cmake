@@ -5,6 +5,7 @@
 # layer alone, at the end of this file. A layer without sources has an include path and no objects.
 #
 # hs_program(NAME [INSTALL] sources...)   an executable in build/<preset>/bin on top of all layers.
+# hs_example(NAME source)   one that includes <httpshard/...>, as users of the package do.
 
 set_property(GLOBAL PROPERTY HS_LAYERS "")
 set_property(GLOBAL PROPERTY HS_LAYER_DIRS "")
@@ -50,6 +51,18 @@ function(hs_program name)
     if(arg_INSTALL)
         install(TARGETS ${name} RUNTIME COMPONENT runtime)
     endif()
+endfunction()
+
+function(hs_example name source)
+    set(include ${PROJECT_BINARY_DIR}/include)
+    file(MAKE_DIRECTORY ${include}/httpshard)
+    get_property(headers GLOBAL PROPERTY HS_PUBLIC_HEADERS)
+    foreach(header IN LISTS headers)
+        get_filename_component(file ${header} NAME)
+        file(CREATE_LINK ${header} ${include}/httpshard/${file} SYMBOLIC)
+    endforeach()
+    hs_program(${name} ${source})
+    set_property(TARGET ${name} PROPERTY INCLUDE_DIRECTORIES ${include})
 endfunction()
 
 # Which layer sees which library. Nobody else does (the lint checks the ones in /usr/include).
