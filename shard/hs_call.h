@@ -2,8 +2,8 @@
  *
  * Owns: a function's way to another shard, and its outcome's way back. Must not know: what it does.
  * hs_call_op_start (hs_shard.h) is what this stands on, for who has storage of his own and needs
- * neither a promise nor a place in line. Tested by: tests/unit/shard_call.c on the simulated
- * backend, tests/plain/calls.c under TSan.
+ * neither a promise nor a place in line. Tested by: tests/unit/shard_call*.c on the simulated
+ * backend, tests/plain/channels.c under TSan.
  *
  * What is handed over. `arg` is the target's from the start of `fn`, the value of the outcome is
  * the origin's from its arrival: whoever hands over does not touch it any more, and the memory must
@@ -52,5 +52,25 @@ typedef hs_outcome hs_call_fn(void *arg);
 /* What both of them are; `where` is for the log. */
 HS_API hs_promise *hs_call_at(hs_shard *target, hs_call_fn *fn, void *arg, hs_drop_fn *drop,
                               hs_cancel *cancel, const char *where);
+
+/* ---- on all shards ---- */
+
+/* Run fn(arg) on every shard of the group, the caller's own included. Returns a promise that is
+ * fulfilled with hs_outcomes (hs_promise.h) when all of them have come to an end: at[i] is what the
+ * call to shard i came to, a value or an error, as of hs_call. `arg` is everyone's at the same
+ * time: a number, or something that nobody changes until then. Rejections of the promise itself,
+ * where no function is called: -ENOMEM, HS_E_CLOSED (the group is past stopping). Shard: any. */
+#define hs_call_all(fn, arg) hs_call_all_at(fn, arg, NULL, NULL, NULL, HS_HERE)
+
+/* The same with an argument for each shard: args[i] is shard i's, handed over as by hs_call_with;
+ * the array is the caller's again on return. When `cancel` (may be NULL) fires, the promise is
+ * fulfilled at once: with what has come, and the reason for all that has not. One that has fired
+ * already: a rejection with its reason. */
+#define hs_call_all_with(fn, args, drop, cancel)                                                   \
+    hs_call_all_at(fn, NULL, args, drop, cancel, HS_HERE)
+
+/* What both of them are: `arg` or `args`; `drop` may be NULL, and goes with `args` alone. */
+HS_API hs_promise *hs_call_all_at(hs_call_fn *fn, void *arg, void *const *args, hs_drop_fn *drop,
+                                  hs_cancel *cancel, const char *where);
 
 HS_END_DECLS
