@@ -39,10 +39,10 @@ HS_API void hs_tcp_destroy(hs_tcp *tcp);
 HS_API HS_NODISCARD hs_err hs_listener_open(hs_tcp *tcp, const hs_addr *addr, bool reuse_port,
                                             hs_listener **out);
 
-/* Accept from the Unix socket `u`, which several shards may do: connections come to them in turn.
- * The listener refers to `u` until it is closed. They should all close together: a connection that
- * arrives just while one of them closes may be waiting until the next one comes. Shard: owner only.
- * Errors: -ENOMEM, or why the socket cannot be used. */
+/* Accept from the Unix socket `u`, which several shards may do, each with one listener: connections
+ * come to them in turn. The listener refers to `u` until it is closed. They should all close
+ * together: a connection that arrives just while one of them closes may be waiting until the next
+ * one comes. Shard: owner only. Errors: -ENOMEM, or why the socket cannot be used. */
 HS_API HS_NODISCARD hs_err hs_listener_open_unix(hs_tcp *tcp, hs_unix *u, hs_listener **out);
 
 /* Whether somebody else listens on the TCP address `addr`, which SO_REUSEPORT alone would not tell;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "epoll.h"
 #include "hs_limits.h"
 #include "shard.h"
 #include "uring.h"
@@ -47,6 +48,11 @@ static inline hs_err real_make_uring(const hs_mem *mem, hs_io **io)
     if (!hs_ok(err))
         cr_skip_test("%s", why.cause);
     return uring_create(mem, &caps, io);
+}
+
+static inline hs_err real_make_epoll(const hs_mem *mem, hs_io **io)
+{
+    return epoll_io_create(mem, io);
 }
 
 /* Without the wake-up this turn would go on to wait for whatever comes next. */
@@ -131,13 +137,17 @@ static inline void real_fini(real *r)
     cr_assert_eq(real_files(), r->files);
 }
 
+#define REAL_TEST_ON(suite, name, backend)                                                         \
+    Test(suite, name##_on_##backend, .timeout = 60)                                                \
+    {                                                                                              \
+        real_init(&real_one, real_make_##backend);                                                 \
+        name(&real_one);                                                                           \
+        real_fini(&real_one);                                                                      \
+    }
+
 /* A test on each backend: its body gets the rig, which is made before and ended after it. */
 #define REAL_TEST(suite, name)                                                                     \
     static void name(real *r);                                                                     \
-    Test(suite, name##_on_uring, .timeout = 60)                                                    \
-    {                                                                                              \
-        real_init(&real_one, real_make_uring);                                                     \
-        name(&real_one);                                                                           \
-        real_fini(&real_one);                                                                      \
-    }                                                                                              \
+    REAL_TEST_ON(suite, name, uring)                                                               \
+    REAL_TEST_ON(suite, name, epoll)                                                               \
     static void name(real *r)
