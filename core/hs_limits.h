@@ -104,3 +104,23 @@ HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below h
  * last answer is not lost to a reset (RFC 9112 section 9.6). */
 #define HS_LINGER_MS 2000
 #define HS_LINGER_BYTES_MAX (256u * 1024)
+
+/* Datagram sockets of a shard. */
+#define HS_UDP_SOCKS_MAX 65536
+/* The largest that is received whole: no UDP datagram is larger. A Unix datagram may be, and is cut
+ * there. */
+#define HS_UDP_BYTES_MAX 65535
+/* Datagrams received or sent by one system call: enough that the call's own cost is small beside
+ * theirs, and few enough that those of one socket do not hold up the others of its shard. */
+#define HS_UDP_BATCH 32
+/* What one socket sends in a turn before others get theirs. */
+#define HS_UDP_TURN_MAX 256
+/* What one socket may have waiting to be sent by default, and how many datagrams; the latter of all
+ * sockets of a shard. */
+#define HS_UDP_QUEUE_BYTES (1u << 20)
+#define HS_UDP_QUEUE_MAX 8192
+#define HS_UDP_OUTS_MAX (1u << 17)
+/* Datagrams that go to the kernel as one to be cut up (udp(7), UDP_SEGMENT): what every kernel that
+ * cuts takes. Their bytes together must fit into one IP packet. */
+#define HS_UDP_GSO_MAX 64
+#define HS_UDP_GSO_BYTES 65000u
