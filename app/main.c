@@ -4,6 +4,7 @@
  * Tested by: tests/e2e. */
 #include "app.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -51,6 +52,7 @@ static void print_help(const command *cmd)
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
         "  --stall-ms MS       name handlers that hold their shard longer; 0: do not (default: "
         "%d)\n"
+        "  --fiber-stack KIB   stack of each handler that may wait (default: 64)\n"
         "  --help, --version   print this, or the version\n"
         "\n"
         "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
@@ -62,12 +64,6 @@ static int bad_usage(const command *cmd, const char *flag, const char *why)
 {
     fprintf(stderr, "%s: %s: %s (see %s --help)\n", cmd->name, flag, why, cmd->name);
     return EXIT_USAGE;
-}
-
-/* The value of `flag` as a number from `min` to `max`. */
-static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    return hs_span_u64(hs_span_str(text), max, out) && *out >= min;
 }
 
 static int add_listen(command *cmd, const char *value)
@@ -98,55 +94,80 @@ static bool unix_mode(const char *text, uint32_t *out)
     return true;
 }
 
-static int take_flag(command *cmd, const char *flag, const char *value)
+/* ---- flags ---- */
+
+/* A flag whose value is a number: option = value * scale. */
+typedef struct number_flag {
+    const char *name;
+    uint64_t min, max;
+    uint32_t scale;
+    size_t option; /* where in hs_app_options; a uint32_t */
+    const char *wants;
+} number_flag;
+
+static const number_flag number_flags[] = {
+    {"--cores", 1, HS_SHARDS_MAX, 1, offsetof(hs_app_options, cores),
+     "wants a number from 1 to 256"},
+    {"--drain", 0, 86400, 1000, offsetof(hs_app_options, drain_ms),
+     "wants seconds, from 0 to 86400"},
+    {"--stall-ms", 0, STALL_MS_MAX, 1, offsetof(hs_app_options, stall_ms),
+     "wants milliseconds, from 0 to 60000"},
+    {"--fiber-stack", HS_FIBER_STACK_BYTES_MIN >> 10, HS_FIBER_STACK_BYTES_MAX >> 10, 1024,
+     offsetof(hs_app_options, fiber_stack_bytes), "wants KiB, from 16 to 1048576"},
+};
+
+static int take_number(command *cmd, const number_flag *flag, const char *value)
 {
     uint64_t n;
-    if (strcmp(flag, "--listen") == 0)
-        return add_listen(cmd, value);
-    if (strcmp(flag, "--cores") == 0) {
-        if (!number(value, 1, HS_SHARDS_MAX, &n))
-            return bad_usage(cmd, flag, "wants a number from 1 to 256");
-        cmd->options.cores = (uint32_t)n;
-        return EXIT_FINE;
-    }
-    if (strcmp(flag, "--unix-mode") == 0) {
-        if (!unix_mode(value, &cmd->options.unix_mode))
-            return bad_usage(cmd, flag, "wants permission bits in octal, such as 0660");
-        return EXIT_FINE;
-    }
-    if (strcmp(flag, "--drain") == 0) {
-        if (!number(value, 0, 86400, &n))
-            return bad_usage(cmd, flag, "wants seconds, from 0 to 86400");
-        cmd->options.drain_ms = (uint32_t)n * 1000;
-        return EXIT_FINE;
-    }
-    if (strcmp(flag, "--io") == 0) {
-        if (!hs_io_choice_parse(value, &cmd->options.io))
-            return bad_usage(cmd, flag, "wants auto, uring or epoll");
-        return EXIT_FINE;
-    }
-    if (strcmp(flag, "--log-level") == 0) {
-        if (!hs_log_level_parse(value, &cmd->options.log_level))
-            return bad_usage(cmd, flag, "wants error, warn, info or debug");
-        return EXIT_FINE;
-    }
-    if (strcmp(flag, "--stall-ms") == 0) {
-        if (!number(value, 0, STALL_MS_MAX, &n))
-            return bad_usage(cmd, flag, "wants milliseconds, from 0 to 60000");
-        cmd->options.stall_ms = (uint32_t)n;
-        return EXIT_FINE;
-    }
-    return bad_usage(cmd, flag, "no such flag");
+    if (!hs_span_u64(hs_span_str(value), flag->max, &n) || n < flag->min)
+        return bad_usage(cmd, flag->name, flag->wants);
+    uint32_t option = (uint32_t)n * flag->scale;
+    memcpy((uint8_t *)&cmd->options + flag->option, &option, sizeof option);
+    return EXIT_FINE;
 }
 
-static bool known_flag(const char *flag)
+static int take_unix_mode(command *cmd, const char *value)
 {
-    static const char *const flags[] = {"--listen", "--cores",     "--unix-mode", "--io",
-                                        "--drain",  "--log-level", "--stall-ms"};
-    for (size_t i = 0; i < HS_ARRAY_LEN(flags); i++)
-        if (strcmp(flag, flags[i]) == 0)
-            return true;
-    return false;
+    if (!unix_mode(value, &cmd->options.unix_mode))
+        return bad_usage(cmd, "--unix-mode", "wants permission bits in octal, such as 0660");
+    return EXIT_FINE;
+}
+
+static int take_io(command *cmd, const char *value)
+{
+    if (!hs_io_choice_parse(value, &cmd->options.io))
+        return bad_usage(cmd, "--io", "wants auto, uring or epoll");
+    return EXIT_FINE;
+}
+
+static int take_log_level(command *cmd, const char *value)
+{
+    if (!hs_log_level_parse(value, &cmd->options.log_level))
+        return bad_usage(cmd, "--log-level", "wants error, warn, info or debug");
+    return EXIT_FINE;
+}
+
+static const struct word_flag {
+    const char *name;
+    int (*take)(command *cmd, const char *value);
+} word_flags[] = {
+    {"--listen", add_listen},
+    {"--unix-mode", take_unix_mode},
+    {"--io", take_io},
+    {"--log-level", take_log_level},
+};
+
+/* One flag and its value; NULL: none was given. Returns the exit status. */
+static int take_flag(command *cmd, const char *flag, const char *value)
+{
+    for (size_t i = 0; i < HS_ARRAY_LEN(number_flags); i++)
+        if (strcmp(flag, number_flags[i].name) == 0)
+            return value ? take_number(cmd, &number_flags[i], value)
+                         : bad_usage(cmd, flag, "wants a value");
+    for (size_t i = 0; i < HS_ARRAY_LEN(word_flags); i++)
+        if (strcmp(flag, word_flags[i].name) == 0)
+            return value ? word_flags[i].take(cmd, value) : bad_usage(cmd, flag, "wants a value");
+    return bad_usage(cmd, flag, "no such flag");
 }
 
 /* Read the command line. *leave: nothing is to be served, and the result is the exit status. */
@@ -169,11 +190,7 @@ static int parse(command *cmd, int argc, char **argv, bool *leave)
             return bad_usage(cmd, argv[i], "no such flag");
         memcpy(flag, argv[i], len);
         flag[len] = '\0';
-        if (!known_flag(flag))
-            return bad_usage(cmd, argv[i], "no such flag");
         const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!value)
-            return bad_usage(cmd, flag, "wants a value");
         int status = take_flag(cmd, flag, value);
         if (status != EXIT_FINE)
             return status;

@@ -188,6 +188,7 @@ static hs_err start_group(hs_app *app)
     o.log_level = options->log_level;
     o.io = options->io;
     o.stall_ms = options->stall_ms;
+    o.fiber_stack_bytes = options->fiber_stack_bytes;
     o.start = shard_start;
     o.stop = shard_stop;
     o.end = shard_end;

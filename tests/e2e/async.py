@@ -113,6 +113,14 @@ class Waiting(Example):
             self.assertEqual(conn.answer().status, 200)
         self.ends_well(server)
 
+    def test_stacks_of_another_size(self):
+        for kib in (16, 4096):
+            with self.subTest(kib=kib):
+                server = self.start(f"--fiber-stack={kib}")
+                with server.connect(30) as conn:
+                    self.assertEqual(conn.get("/sleep/1").body, b"slept\n")
+                self.ends_well(server)
+
     def test_whoever_leaves_is_forgotten(self):
         server = self.start()
         for path in ("/wait/4", "/chain/4", "/both/4"):

@@ -180,6 +180,8 @@ class CommandLine(unittest.TestCase):
                 ["--cores", "two"],
                 ["--cores", "100000"],
                 ["--cores=2x"],
+                ["--fiber-stack", "15"],
+                ["--fiber-stack=1048577"],
                 ["--listen", "nowhere"],
                 ["--listen", "127.0.0.1:99999"],
                 ["--listen", "127.0.0.1:"],
