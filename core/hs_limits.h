@@ -20,6 +20,18 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * started: as many as it may have requests under way, with a memory of 16 MiB. */
 #define HS_CALLS_WAIT_MAX (1u << 16)
 
+/* Threads for work that blocks, in a group. What blocks waits for a disk or for another process and
+ * takes little of a processor: four keep one disk busy, and are what other runtimes begin with.
+ * More of them take processors from the shards once their work is not waiting after all. */
+#define HS_BLOCKING_THREADS 4
+#define HS_BLOCKING_THREADS_MAX 1024
+/* Work that waits for one of them, of all shards together: at a millisecond each, the last of a
+ * thousand waits for a quarter of a second, and nobody would wait for much longer. */
+#define HS_BLOCKING_QUEUE 1024
+#define HS_BLOCKING_QUEUE_MAX (1u << 16)
+/* Of one shard: what waits, what runs, and what was withdrawn and is still in the queue. */
+#define HS_BLOCKING_WORKS_MAX (1u << 17)
+
 /* Messages of one sender that are on their way, and sends of a shard that wait for room. */
 #define HS_CHANNEL_CAPACITY_MAX (1u << 16)
 #define HS_CHANNEL_WAIT_MAX (1u << 16)

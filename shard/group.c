@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "blocking_pool.h"
 #include "hs_limits.h"
 #include "hs_topology.h"
 #include "logger.h"
@@ -41,7 +42,8 @@ struct hs_group {
     backend backend;
     shard_mail mail;
     logger *logger;
-    stall *stall;         /* NULL: off */
+    stall *stall; /* NULL: off */
+    blocking_pool *blocking;
     pthread_mutex_t lock; /* of what follows; start and end only, never while shards serve */
     pthread_cond_t moved;
     uint32_t steps[STEPS]; /* how many threads have taken each step */
@@ -122,6 +124,7 @@ static hs_err member_make(member *m, hs_log *log)
                        .mail = &g->mail,
                        .mem = g->mem,
                        .io = m->io,
+                       .blocking = g->blocking,
                        .log = log,
                        .fiber_stack_bytes = g->options.fiber_stack_bytes,
                        .stop = g->options.stop,
@@ -149,6 +152,15 @@ static void member_serve(member *m)
     shard_enter(NULL);
 }
 
+/* A thread of the pool that has handed its work back may still be about to wake the shard. */
+static void end_blocking(hs_group *g)
+{
+    pthread_mutex_lock(&g->lock);
+    blocking_pool_destroy(g->blocking);
+    g->blocking = NULL;
+    pthread_mutex_unlock(&g->lock);
+}
+
 static void *member_main(void *arg)
 {
     member *m = arg;
@@ -160,6 +172,7 @@ static void *member_main(void *arg)
      * ring goes here, on the thread that issued to it; the shard stays readable until the join. */
     step_take(g, STEP_ENDED, HS_OK);
     (void)step_wait(g, STEP_ENDED);
+    end_blocking(g);
     if (m->io)
         m->io->ops->destroy(m->io);
     overflow_thread_fini(&m->overflow, g->mem);
@@ -233,6 +246,7 @@ static void free_group(hs_group *g)
 {
     hs_log *log = g->logger ? logger_log(g->logger, g->mail.shards) : NULL;
     stall_stop(g->stall);
+    blocking_pool_destroy(g->blocking);
     hs_log_write(log, HS_LOG_DEBUG, "all shards have ended");
     if (g->logger)
         logger_stop(g->logger);
@@ -256,6 +270,13 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
     hs_err err = shard_mail_init(&g->mail, mem, shards);
     if (hs_ok(err))
         err = logger_start(mem, shards, o->log_fd, o->log_level, &g->logger);
+    if (hs_ok(err)) {
+        blocking_pool_options bo = {
+            .mem = mem,
+            .threads_max = o->blocking_threads ? o->blocking_threads : HS_BLOCKING_THREADS,
+            .queue_max = o->blocking_queue ? o->blocking_queue : HS_BLOCKING_QUEUE};
+        err = blocking_pool_create(&bo, &g->blocking);
+    }
     if (hs_ok(err) && o->stall_ms > 0) {
         stall_options so = {.mem = mem,
                             .shards = shards,
@@ -264,6 +285,7 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
         err = stall_start(&so, &g->stall);
     }
     if (!hs_ok(err)) {
+        blocking_pool_destroy(g->blocking);
         if (g->logger)
             logger_stop(g->logger);
         if (g->mail.queues)
@@ -291,6 +313,8 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     uint32_t shards = options->shards ? options->shards : HS_MIN(topology.usable, HS_SHARDS_MAX);
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
     HS_ENSURE(stack_bytes_fit(options->fiber_stack_bytes), HS_E_USAGE);
+    HS_ENSURE(options->blocking_threads <= HS_BLOCKING_THREADS_MAX, HS_E_USAGE);
+    HS_ENSURE(options->blocking_queue <= HS_BLOCKING_QUEUE_MAX, HS_E_USAGE);
     hs_group *g;
     HS_TRY(group_create(options, shards, &g));
     hs_err err = choose_backend(g);

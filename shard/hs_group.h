@@ -27,6 +27,10 @@ typedef struct hs_group_options {
     hs_io_choice io;        /* HS_IO_AUTO falls back to epoll, and logs why and how to mend it */
     uint32_t stall_ms;      /* who holds a shard longer is named in the log; 0: nobody */
     const hs_mem *mem;      /* NULL: the system's */
+    /* For hs_blocking: threads, made as they are needed; 0: HS_BLOCKING_THREADS (4), at most
+     * HS_BLOCKING_THREADS_MAX. And how much work may wait for one, of all shards together; 0:
+     * HS_BLOCKING_QUEUE (1024), at most HS_BLOCKING_QUEUE_MAX. */
+    uint32_t blocking_threads, blocking_queue;
     /* Of each fiber's stack, rounded up to pages; 0: HS_FIBER_STACK_BYTES (64 KiB). At least
      * HS_FIBER_STACK_BYTES_MIN (16 KiB), at most 1 GiB. What is not touched costs no memory. */
     size_t fiber_stack_bytes;

@@ -8,6 +8,7 @@
 
 #include "block.h"
 #include "beat.h"
+#include "blocking.h"
 #include "call.h"
 #include "cancel.h"
 #include "fibers.h"
@@ -62,13 +63,15 @@ struct hs_shard {
     call_state calls;
     fiber_set fibers;
     channel_state channels;
+    blocking_state blocking;
     hs_counters counters;
     hs_io_event events[HS_TURN_EVENTS_MAX];
     /* What other threads read or write: on lines of their own. */
     __attribute__((aligned(HS_CACHE_PAIR))) HS_ATOMIC_U32 asleep;
     HS_ATOMIC_U32 stop_asked;
-    HS_ATOMIC_U32 watch_asleep; /* who watches the beat sleeps: the loop wakes it */
-    struct stall_slot *watch;   /* stall.h; NULL: nobody watches */
+    _Atomic(blocking_job *) blocking_done; /* the last one first */
+    HS_ATOMIC_U32 watch_asleep;            /* who watches the beat sleeps: the loop wakes it */
+    struct stall_slot *watch;              /* stall.h; NULL: nobody watches */
 };
 
 /* micro.c: run all microtasks, or as many as the turn has left. */

@@ -41,8 +41,10 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     hs_shard_trim_add(s, &s->trim_own);
     calls_init(s);
     channels_init(s);
-    err = promises_init(s);
+    err = blocking_init(s, o->blocking);
     HS_ASSERT(hs_ok(err)); /* the table of counters is empty yet */
+    err = promises_init(s);
+    HS_ASSERT(hs_ok(err));
     fibers_init(&s->fibers, o->mem, o->fiber_stack_bytes);
     hs_shard_trim_add(s, &s->fibers.trim);
     o->mail->peers[o->id] = s;
@@ -57,6 +59,7 @@ void shard_end(hs_shard *s)
     cancels_end(s);
     channels_end(s);
     calls_end(s);
+    blocking_end(s);
 }
 
 void shard_destroy(hs_shard *s)

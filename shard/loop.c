@@ -110,7 +110,7 @@ static uint64_t wait_until(hs_shard *s, bool may_wait)
      * flag, fence, look: one of them sees the other. */
     atomic_store_explicit(&s->asleep, 1, memory_order_relaxed);
     full_fence();
-    if (mail_waits(s) || (!s->stopping && atomic_load(&s->stop_asked)))
+    if (mail_waits(s) || blocking_waits(s) || (!s->stopping && atomic_load(&s->stop_asked)))
         return 0;
     return deadline;
 }
@@ -123,6 +123,7 @@ void shard_turn(hs_shard *s, bool may_wait)
     run_tasks(s);
     run_timers(s);
     mail_drain(s);
+    blocking_drain(s);
     stop_look(s);
     mail_flush(s);
 

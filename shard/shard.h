@@ -4,6 +4,7 @@
  * Tested by: tests/unit/shard_loop.c on the sim backend. */
 #pragma once
 
+#include "blocking_pool.h"
 #include "hs_shard.h"
 #include "hs_spsc.h"
 
@@ -25,6 +26,7 @@ typedef struct shard_options {
     shard_mail *mail;         /* borrowed; the new shard enters itself as peer `id` */
     const hs_mem *mem;        /* borrowed */
     hs_io *io;                /* borrowed; outlives the shard */
+    blocking_pool *blocking;  /* borrowed; may be NULL: see hs_blocking.h */
     hs_log *log;              /* borrowed; may be NULL */
     uint64_t seed;            /* of hs_shard_random */
     size_t fiber_stack_bytes; /* as hs_group_options */

@@ -96,6 +96,7 @@ void stop_look(hs_shard *s)
         s->stopping = true;
         if (s->stop)
             s->stop(s, s->ctx);
+        blocking_stopping(s);
         callback_over(s);
     }
     if (HS_LIKELY(!s->stopping))
