@@ -1,10 +1,10 @@
-/* Channels between shards: many senders to one receiver.
+/* Channels between shards: many senders to one receiver, and one message to one receiver.
  *
  * Owns: messages from the moment they are sent until they are received or dropped. Must not know:
  * what they are. They stand on the mail of mail.c: memory is handed over with a message from shard
  * to shard, and no lock and no word is written by two of them. Where in doubt they behave as the
- * channels of tokio (Rust) do; what differs is said. Tested by: tests/unit/shard_channel*.c on the
- * simulated backend.
+ * channels of tokio (Rust) do; what differs is said. Tested by: tests/unit/shard_channel*.c and
+ * shard_oneshot.c on the simulated backend.
  *
  * Messages are pointers, or numbers that are cast. A channel is made with a drop function (may be
  * NULL) for those that nobody receives: it is called exactly once for each of them, on the shard
@@ -81,5 +81,40 @@ HS_API void hs_receiver_close(hs_receiver *receiver);
 /* Close it, drop what has arrived, reject a promise that is pending, and give the handle up. Shard:
  * the receiver's. */
 HS_API void hs_receiver_drop(void *receiver);
+
+/* ---- one message ---- */
+
+typedef struct hs_oneshot_sender hs_oneshot_sender;
+typedef struct hs_oneshot_receiver hs_oneshot_receiver;
+
+/* Make a channel for one message, whose receiver is here: an answer that comes another way than the
+ * question went. Errors: -ENOMEM, HS_E_CLOSED (the group ends). Shard: the receiver's. */
+HS_API HS_NODISCARD hs_err hs_oneshot_create(hs_shard *shard, hs_drop_fn *drop,
+                                             hs_oneshot_sender **sender,
+                                             hs_oneshot_receiver **receiver);
+
+/* Send `message` and give the handle up. Error, where the message stays the caller's and the handle
+ * is gone all the same: HS_E_CLOSED, as of hs_sender_try_send. Shard: the sender's. */
+HS_API HS_NODISCARD hs_err hs_oneshot_send(hs_oneshot_sender *sender, void *message);
+
+/* A promise of the receiver's going, as hs_sender_closed. Shard: the sender's. */
+HS_API hs_promise *hs_oneshot_closed(hs_oneshot_sender *sender);
+
+/* Give the handle up: the receiver gets HS_E_CLOSED. Shard: the sender's. */
+HS_API void hs_oneshot_sender_drop(void *sender);
+
+/* Receive the message, which is the caller's then. Errors: HS_E_BLOCKED (it is not here yet),
+ * HS_E_CLOSED (it was received, or none will come). Shard: the receiver's. */
+HS_API HS_NODISCARD hs_err hs_oneshot_try_recv(hs_oneshot_receiver *receiver, void **message);
+
+/* A promise of the message, with the rejections of hs_receiver_recv; after any of them but
+ * HS_E_CLOSED it can be asked for again. Shard: the receiver's. */
+HS_API hs_promise *hs_oneshot_recv_at(hs_oneshot_receiver *receiver, hs_cancel *cancel,
+                                      const char *where);
+#define hs_oneshot_recv(receiver, cancel) hs_oneshot_recv_at(receiver, cancel, HS_HERE)
+
+/* Give the handle up: the sender learns it, a message that has arrived is dropped. Shard: the
+ * receiver's. */
+HS_API void hs_oneshot_receiver_drop(void *receiver);
 
 HS_END_DECLS
