@@ -14,17 +14,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "dns_server.h"
 #include "hs_dns.h"
 #include "hs_group.h"
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s [%s]\n", __FILE__, __LINE__, #cond, run.name);              \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { ANY = -1, ERR_ANY = 1000 };
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "fiber_rig.h"
 #include "sanitize.h"
 
@@ -143,15 +144,15 @@ static const case_ cases[] = {
     {"another stack's guard", touches_another_guard, THEIRS, 0, INFO, -SIGSEGV, false},
 };
 
-static void child(const case_ *c, int out)
+static void child(const void *arg)
 {
+    const case_ *c = arg;
     struct rlimit no_core = {0, 0};
     CHECK(setrlimit(RLIMIT_CORE, &no_core) == 0);
     if (c->no_madv)
         CHECK(setenv("HS_CAPS_DISABLE", "guard_madv", 1) == 0);
     if (c->before != NOTHING)
         set_handler(c->before == PLAIN);
-    CHECK(dup2(out, STDERR_FILENO) == STDERR_FILENO);
     hs_group_options o = rig_options();
     o.fiber_stack_bytes = c->stack_bytes;
     struct sigaction was, now; /* a sanitizer's own handler, where there is one */
@@ -160,28 +161,12 @@ static void child(const case_ *c, int out)
     /* All is as it was. */
     CHECK(sigaction(SIGSEGV, NULL, &now) == 0);
     CHECK(now.sa_handler == was.sa_handler);
-    exit(0);
 }
 
 static void run(const case_ *c)
 {
-    int pipes[2];
     char text[4096];
-    size_t len = 0;
-    CHECK(pipe2(pipes, O_CLOEXEC) == 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0)
-        child(c, pipes[1]);
-    close(pipes[1]);
-    for (ssize_t n; (n = read(pipes[0], text + len, sizeof text - 1 - len)) != 0;) {
-        CHECK(n > 0 || errno == EINTR);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    text[len] = '\0';
-    close(pipes[0]);
-    int status;
-    CHECK(waitpid(pid, &status, 0) == pid);
+    int status = child_run(child, c, text, sizeof text);
     int got = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
 #if defined(HS_ASAN) || defined(HS_TSAN)
     if (c->before == NOTHING && !c->line && c->status == SIGSEGV)

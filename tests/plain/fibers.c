@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "fiber_rig.h"
 #include "sanitize.h"
 
@@ -234,8 +235,9 @@ typedef struct limit_case {
     const char *line;   /* that is to be found; NULL: nothing is refused */
 } limit_case;
 
-static void limit_child(const limit_case *c, int out)
+static void limit_child(const void *arg)
 {
+    const limit_case *c = arg;
     if (c->no_madv)
         CHECK(setenv("HS_CAPS_DISABLE", "guard_madv", 1) == 0);
     if (c->addresses) {
@@ -243,36 +245,18 @@ static void limit_child(const limit_case *c, int out)
         struct rlimit limit = {now + c->addresses, now + c->addresses};
         CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     }
-    CHECK(dup2(out, STDERR_FILENO) == STDERR_FILENO);
     flood f = {.want = c->want};
     hs_group_options o = rig_options();
     rig_run(&o, floods_until_full, &f);
     printf("fibers: %s: %u fibers, then %s\n", c->name, f.got, hs_err_name(f.refused));
     CHECK(f.refused.code == (c->line ? -ENOMEM : 0));
-    exit(0);
 }
 
 static void test_limit(const limit_case *c)
 {
-    int pipes[2];
     char text[8192];
-    size_t len = 0;
-    (void)fflush(stdout);
-    CHECK(pipe2(pipes, O_CLOEXEC) == 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0)
-        limit_child(c, pipes[1]);
-    close(pipes[1]);
-    for (ssize_t n; (n = read(pipes[0], text + len, sizeof text - 1 - len)) != 0;) {
-        CHECK(n > 0 || errno == EINTR);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    text[len] = '\0';
-    close(pipes[0]);
-    int status;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    bool told = c->line ? strstr(text, c->line) != NULL : len == 0;
+    int status = child_run(limit_child, c, text, sizeof text);
+    bool told = c->line ? strstr(text, c->line) != NULL : text[0] == '\0';
     if (status != 0 || !told) {
         fprintf(stderr, "fibers: %s: status %d, standard error: %s\n", c->name, status, text);
         exit(1);

@@ -19,16 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "hs_app.h"
 #include "hs_mem.h"
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);           \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define FLOWS 40
 #define PIPELINED 16

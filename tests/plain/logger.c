@@ -1,6 +1,7 @@
 /* The log writer's thread, for real: a reader that does not read holds up nobody, and every line is
  * either written or counted as missing.
  * A plain program, so that it runs under ThreadSanitizer too. */
+#include "check.h"
 #include "logger.h"
 
 #include <fcntl.h>
@@ -9,14 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define SHARDS 2
 #define LINES 20000

@@ -17,16 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "hs_group.h"
 #include "tsan.h"
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define SHARDS 2
 

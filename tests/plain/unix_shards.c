@@ -8,16 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "hs_group.h"
 #include "hs_tcp.h"
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define SHARDS 3
 #define CONNS 300
