@@ -98,6 +98,10 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
 /* Vectors in one send: 16 chunks of 4 KiB, about what a socket buffer takes at once. */
 #define HS_SEND_IOV_MAX 16
+/* Dials under way in a shard, and their attempts, of which a slow host has one for each of its
+ * addresses. */
+#define HS_DIALS_MAX (1u << 14)
+#define HS_DIAL_ATTEMPTS_MAX (4 * HS_DIALS_MAX)
 /* Queries to name servers under way in a shard at a time; those that wait behind them; and lookups,
  * of which several may wait for one query. A server limits what one client may ask, too. */
 #define HS_DNS_QUERIES_MAX 64

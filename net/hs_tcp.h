@@ -18,9 +18,13 @@ typedef struct hs_listener hs_listener;
 typedef struct hs_tcp_options {
     uint32_t owner_bytes; /* of memory for the user beside each stream */
     uint32_t conns_max;   /* at most HS_CONNS_MAX; 0: that */
-    /* A connection was accepted. The callee sets s->events before it returns; data comes later. */
+    /* A connection was accepted. The callee sets s->events before it returns; data comes later.
+     * NULL where nothing listens. */
     void (*accepted)(hs_stream *s, hs_listener *listener, void *ctx);
     void *ctx;
+    /* Of the resolver that is made at the first name that is dialled: borrowed until then, with its
+     * texts. NULL: all defaults. */
+    const struct hs_dns_options *dns;
 } hs_tcp_options;
 
 /* The TCP streams of one shard. Owned by the caller until hs_tcp_destroy. Shard: owner only.

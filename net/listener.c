@@ -104,6 +104,7 @@ static void on_accept(hs_op *op, const hs_io_event *ev)
 static hs_err open_fd(hs_tcp *tcp, int fd, hs_unix *shared, const hs_addr *addr, hs_listener **out)
 {
     HS_ASSERT(fd >= 0);
+    HS_ASSERT(tcp->options.accepted != NULL);
     hs_listener *l = hs_mem_take_zero(hs_shard_mem(tcp->shard), sizeof *l, HS_CACHE_LINE);
     HS_ENSURE(l, -ENOMEM);
     l->fd = fd;

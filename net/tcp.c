@@ -1,5 +1,5 @@
 /* The TCP module of a shard: its making, and its slots. See hs_tcp.h. */
-#include "tcp.h"
+#include "dial.h"
 
 static bool trim_tcp(hs_trim *trim)
 {
@@ -14,6 +14,7 @@ static hs_err register_counters(hs_tcp *tcp)
     hs_counters *c = hs_shard_counters(tcp->shard);
     HS_TRY(hs_counters_register(c, "tcp_accepted", &tcp->count_accepted));
     HS_TRY(hs_counters_register(c, "tcp_refused", &tcp->count_refused));
+    HS_TRY(hs_counters_register(c, "tcp_dialled", &tcp->count_dialled));
     HS_TRY(hs_counters_register(c, "tcp_closed", &tcp->count_closed));
     HS_TRY(hs_counters_register(c, "tcp_bytes_in", &tcp->count_bytes_in));
     return hs_counters_register(c, "tcp_bytes_out", &tcp->count_bytes_out);
@@ -34,7 +35,6 @@ static hs_err init_pools(hs_tcp *tcp)
 hs_err hs_tcp_create(hs_shard *shard, const hs_tcp_options *options, hs_tcp **out)
 {
     HS_ASSERT(out != NULL);
-    HS_ASSERT(options->accepted != NULL);
     HS_ASSERT(options->conns_max <= HS_CONNS_MAX);
     const hs_mem *mem = hs_shard_mem(shard);
     hs_tcp *tcp = hs_mem_take_zero(mem, sizeof *tcp, HS_CACHE_LINE);
@@ -61,6 +61,8 @@ void hs_tcp_destroy(hs_tcp *tcp)
 {
     HS_ASSERT(hs_list_empty(&tcp->listeners));
     HS_ASSERT(tcp->conns.slots_used == 0);
+    if (tcp->dialler)
+        dialler_destroy(tcp->dialler);
     hs_shard_trim_remove(&tcp->trim);
     hs_pool_fini(&tcp->txs);
     hs_pool_fini(&tcp->conns);

@@ -58,13 +58,17 @@ struct hs_listener {
     bool telling; /* the user is being told of a connection */
 };
 
+typedef struct dialler dialler;
+
 struct hs_tcp {
     hs_shard *shard;
     hs_tcp_options options;
     hs_pool conns, txs;
     hs_list listeners;
+    dialler *dialler; /* NULL: nothing was dialled yet */
     hs_trim trim;
-    uint32_t count_accepted, count_refused, count_closed, count_bytes_in, count_bytes_out;
+    uint32_t count_accepted, count_refused, count_dialled, count_closed;
+    uint32_t count_bytes_in, count_bytes_out;
     uint64_t warn_next_ns; /* accept errors are logged once a second */
 };
 

@@ -39,6 +39,8 @@ typedef struct row {
     bool garbage;
     bool wrong_id; /* an answer to another question comes first */
     bool cut;      /* by UDP: truncated */
+    bool here;     /* its addresses are the loopback's */
+    bool held_v6;  /* that question waits for dns_server_release */
 } row;
 
 static const row table[] = {
@@ -57,6 +59,8 @@ static const row table[] = {
     {.name = "garbage.test", .garbage = true},
     {.name = "spoofed.test", .ttl = 60, .v4 = 1, .wrong_id = true},
     {.name = "a.later.test", .ttl = 60, .v4 = 1, .v6 = 1},
+    {.name = "here.test", .ttl = 60, .v4 = 1, .v6 = 1, .here = true},
+    {.name = "slow.test", .ttl = 60, .v4 = 1, .v6 = 1, .here = true, .held_v6 = true},
 };
 
 typedef struct held {
@@ -115,15 +119,16 @@ static void put_record(out *o, const char *name, unsigned type, uint32_t ttl)
     put16(o, ttl & 0xffff);
 }
 
-static void put_address(out *o, const char *name, unsigned type, uint32_t ttl, int number)
+static void put_address(out *o, const char *name, unsigned type, const row *r, int number)
 {
-    size_t len = type == TYPE_A ? 4 : 16;
-    put_record(o, name, type, ttl);
-    put16(o, (unsigned)len);
     /* 192.0.2.N, or 2001:db8::N */
-    static const uint8_t v4[] = {192, 0, 2}, v6[] = {0x20, 0x01, 0x0d, 0xb8};
+    static const uint8_t v4[2][3] = {{192, 0, 2}, {127, 0, 0}};
+    static const uint8_t v6[2][4] = {{0x20, 0x01, 0x0d, 0xb8}, {0}};
+    size_t len = type == TYPE_A ? 4 : 16;
+    put_record(o, name, type, r->ttl);
+    put16(o, (unsigned)len);
     for (size_t i = 0; i + 1 < len; i++)
-        put8(o, type == TYPE_A ? v4[i] : i < sizeof v6 ? v6[i] : 0);
+        put8(o, type == TYPE_A ? v4[r->here][i] : i < 4 ? v6[r->here][i] : 0);
     put8(o, (unsigned)number);
 }
 
@@ -177,7 +182,7 @@ static void put_answers(out *o, const char *name, unsigned type)
     }
     int count = type == TYPE_A ? r->v4 : type == TYPE_AAAA ? r->v6 : 0;
     for (int i = 0; i < count; i++, records++)
-        put_address(o, name, type, r->ttl, i + 1);
+        put_address(o, name, type, r, i + 1);
     patch_count(o, records);
 }
 
@@ -222,8 +227,8 @@ static void send_to(const dns_server *s, const out *o, const struct sockaddr_in 
 static bool is_held(const uint8_t *q, size_t len)
 {
     char name[300];
-    parse_question(q, len, name, sizeof name);
-    return strstr(name, ".later.") != NULL;
+    size_t type_at = parse_question(q, len, name, sizeof name);
+    return strstr(name, ".later.") || (row_of(name)->held_v6 && q[type_at + 1] == TYPE_AAAA);
 }
 
 static void serve_udp(dns_server *s)

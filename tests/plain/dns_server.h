@@ -18,7 +18,8 @@ const char *dns_server_addr(const dns_server *server);
 uint32_t dns_server_asked(const dns_server *server);
 uint32_t dns_server_asked_tcp(const dns_server *server);
 
-/* Answer what waits for it: questions for names below "later.". */
+/* Answer what waits for it: questions for names below "later.", and for the IPv6 addresses of
+ * "slow.test". */
 void dns_server_release(dns_server *server);
 
 /* End it. */
