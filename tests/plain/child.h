@@ -10,7 +10,7 @@
 #include "check.h"
 
 /* Call fn(arg) in a child, which may exit itself, and else does with 0. What it writes to standard
- * error is at `text` then, up to `text_bytes` - 1 of it (more fails). Returns what waitpid tells. */
+ * error is at `text` then, of `text_bytes` bytes (more fails). Returns what waitpid tells. */
 static inline int child_run(void (*fn)(const void *arg), const void *arg, char *text,
                             size_t text_bytes)
 {
