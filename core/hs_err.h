@@ -26,6 +26,7 @@ enum {
     HS_E_NAME_NONE,    /* no host has this name, or it has no address of the kind asked for */
     HS_E_NAME_FAILED,  /* no name server gave an answer that tells: it may later */
     HS_E_NAME_TIMEOUT, /* no name server answered in time */
+    HS_E_LAGGED,       /* some messages were missed: the next ones can be received */
     HS_E_MAX_
 };
 

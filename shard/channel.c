@@ -23,6 +23,36 @@ hs_promise *chan_refuse(hs_shard *s, hs_err err, const char *where)
     return hs_promise_settled_at(s, hs_error(err), where);
 }
 
+/* ---- who waits for a message ---- */
+
+void chan_await_settle(chan_await *wait, hs_outcome outcome)
+{
+    hs_promise *promise = wait->promise;
+    HS_ASSERT(promise != NULL);
+    wait->promise = NULL;
+    hs_cancel_remove(&wait->hook);
+    hs_cancel_unref(wait->cancel);
+    hs_promise_settle(promise, outcome);
+}
+
+static void await_cancelled(hs_cancel_hook *hook, hs_err why)
+{
+    chan_await_settle(HS_CONTAINER_OF(hook, chan_await, hook), hs_error(why));
+}
+
+hs_err chan_await_begin(chan_await *wait, hs_promise *promise, hs_cancel *cancel)
+{
+    HS_ENSURE(!wait->promise, HS_E_USAGE);
+    HS_TRY(hs_cancel_why(cancel));
+    wait->promise = promise;
+    wait->cancel = hs_cancel_ref(cancel);
+    hs_err err = hs_cancel_add(cancel, &wait->hook, await_cancelled);
+    HS_ASSERT(hs_ok(err));
+    return HS_OK;
+}
+
+/* ---- sends that wait ---- */
+
 static bool trim_waits(hs_trim *trim)
 {
     return hs_shard_trim_pool(&HS_CONTAINER_OF(trim, hs_shard, channels.trim)->channels.waits);
@@ -38,6 +68,8 @@ hs_err chan_waits_ready(hs_shard *s, size_t slot_bytes)
     hs_shard_trim_add(s, &cs->trim);
     return HS_OK;
 }
+
+/* ---- the end of a stop ---- */
 
 /* Whatever an end does here, others may be added or dropped meanwhile, so it is taken from the list
  * first. */

@@ -24,7 +24,21 @@ typedef struct channel_state {
     hs_trim trim;
 } channel_state;
 
-/* channel.c: add an end that belongs to `s` from now on; take it away. */
+/* Who waits for the next message at a receiving end: one at a time. */
+typedef struct chan_await {
+    hs_promise *promise; /* NULL: nobody */
+    hs_cancel *cancel;
+    hs_cancel_hook hook;
+} chan_await;
+
+/* channel.c: `promise` waits from now on, until it is settled or `cancel` (may be NULL) fires,
+ * which rejects it. Errors, where it does not: HS_E_USAGE (another does), why `cancel` has fired.
+ */
+HS_NODISCARD hs_err chan_await_begin(chan_await *wait, hs_promise *promise, hs_cancel *cancel);
+/* Settle it: nobody waits any more. */
+void chan_await_settle(chan_await *wait, hs_outcome outcome);
+
+/* Add an end that belongs to `s` from now on; take it away. */
 void chan_side_add(hs_shard *s, chan_side *side);
 void chan_side_remove(chan_side *side);
 

@@ -1,20 +1,22 @@
-/* Channels between shards: many senders to one receiver, and one message to one receiver.
+/* Channels between shards: many senders to one receiver, one message to one receiver, one sender to
+ * many subscribers.
  *
  * Owns: messages from the moment they are sent until they are received or dropped. Must not know:
  * what they are. They stand on the mail of mail.c: memory is handed over with a message from shard
  * to shard, and no lock and no word is written by two of them. Where in doubt they behave as the
- * channels of tokio (Rust) do; what differs is said. Tested by: tests/unit/shard_channel*.c and
- * shard_oneshot.c on the simulated backend.
+ * channels of tokio (Rust) do; what differs is said. Tested by: tests/unit/shard_channel*.c,
+ * shard_oneshot.c and shard_broadcast.c on the simulated backend, tests/plain/channels.c under
+ * TSan.
  *
  * Messages are pointers, or numbers that are cast. A channel is made with a drop function (may be
  * NULL) for those that nobody receives: it is called exactly once for each of them, on the shard
  * that has it then, so it must be able to run on either.
  *
- * Handles. A receiver belongs to the shard that made the channel; what is called sender or
- * subscriber here may be handed to another shard (as the argument or the value of an hs_call, as a
- * message) as long as it is fresh: from the moment that something was done with it, it belongs to
- * the shard that did. Each handle is dropped once; the functions ..._drop take a void pointer, so
- * that they can be the drop function of what carries the handle.
+ * Handles. A receiver, and the sender of a broadcast, belong to the shard that made the channel;
+ * any other sender, and a subscriber, may be handed to another shard (as the argument or the value
+ * of an hs_call, as a message) as long as it is fresh: from the moment that something was done with
+ * it, it belongs to the shard that did. Each handle is dropped once; the functions ..._drop take a
+ * void pointer, so that they can be the drop function of what carries the handle.
  *
  * The end. At a stop channels work until nothing goes on any more in any shard but waiting
  * (hs_call.h). Then they close: messages are dropped, promises rejected with HS_E_CLOSED. Handles
@@ -116,5 +118,51 @@ HS_API hs_promise *hs_oneshot_recv_at(hs_oneshot_receiver *receiver, hs_cancel *
 /* Give the handle up: the sender learns it, a message that has arrived is dropped. Shard: the
  * receiver's. */
 HS_API void hs_oneshot_receiver_drop(void *receiver);
+
+/* ---- one sender, many subscribers ---- */
+
+typedef struct hs_broadcast hs_broadcast;
+typedef struct hs_subscriber hs_subscriber;
+
+/* Another message like `message`, for one more subscriber; NULL where there is no memory. */
+typedef void *hs_copy_fn(void *message);
+
+/* Make a channel from here to whoever subscribes. Each subscriber gets a message of its own, by
+ * `copy` on the sender's shard (the last of them the original). With a NULL `copy` all get the
+ * same: a number, or something that nobody changes as long as anybody reads it; `drop` is NULL
+ * then. `capacity` (from 1 to HS_CHANNEL_CAPACITY_MAX): messages that wait for each subscriber with
+ * the sender; as many may lie with the subscriber besides. Errors: -ENOMEM, HS_E_CLOSED (the group
+ * ends). Shard: the sender's. */
+HS_API HS_NODISCARD hs_err hs_broadcast_create(hs_shard *shard, uint32_t capacity, hs_copy_fn *copy,
+                                               hs_drop_fn *drop, hs_broadcast **broadcast);
+
+/* One more subscriber, fresh: it gets whatever is sent from now on, also before it has come where
+ * it will be read. Errors: -ENOMEM, HS_E_CLOSED (the group ends). Shard: the sender's. */
+HS_API HS_NODISCARD hs_err hs_broadcast_subscribe(hs_broadcast *broadcast,
+                                                  hs_subscriber **subscriber);
+
+/* Send `message`, which is the channel's from here on, to all subscribers. Never waits: one for
+ * whom there is no room misses the oldest. Returns how many subscribers there are; of those that
+ * were dropped lately some may be among them. 0: it was dropped. Shard: the sender's. */
+HS_API uint32_t hs_broadcast_send(hs_broadcast *broadcast, void *message);
+
+/* Give the handle up. Subscribers get what was sent, then HS_E_CLOSED. Shard: the sender's. */
+HS_API void hs_broadcast_drop(void *broadcast);
+
+/* Receive the next message, which is the caller's then, in the order of sending. Errors:
+ * HS_E_BLOCKED (none is here now; the first use of a fresh subscriber asks for some), HS_E_LAGGED
+ * (some were missed before the next one: *message is how many, cast), HS_E_CLOSED (and none will
+ * come). Shard: the subscriber's. */
+HS_API HS_NODISCARD hs_err hs_subscriber_try_recv(hs_subscriber *subscriber, void **message);
+
+/* A promise of the next message; one at a time, as hs_receiver_recv. Rejections: those of that, and
+ * HS_E_LAGGED, whose detail is how many were missed, cast. Shard: the subscriber's. */
+HS_API hs_promise *hs_subscriber_recv_at(hs_subscriber *subscriber, hs_cancel *cancel,
+                                         const char *where);
+#define hs_subscriber_recv(subscriber, cancel) hs_subscriber_recv_at(subscriber, cancel, HS_HERE)
+
+/* Unsubscribe: drop what is left, reject a promise that is pending, and give the handle up. Shard:
+ * the subscriber's. */
+HS_API void hs_subscriber_drop(void *subscriber);
 
 HS_END_DECLS

@@ -17,9 +17,7 @@ struct hs_receiver {
     uint32_t busy;    /* drop functions are called, which may drop the handle */
     bool closed;
     bool dropped;
-    hs_promise *pending; /* what hs_receiver_recv returned; may be NULL */
-    hs_cancel *cancel;
-    hs_cancel_hook hook;
+    chan_await waits; /* what hs_receiver_recv returned */
 };
 
 /* ---- memory ---- */
@@ -57,7 +55,7 @@ static void receiver_free(hs_receiver *r)
     if (!r->dropped || r->busy > 0 || r->credit.fn || (r->senders > 0 && !shard_over(r->shard)))
         return;
     HS_ASSERT(hs_list_empty(&r->ready));
-    HS_ASSERT(!r->pending);
+    HS_ASSERT(!r->waits.promise);
     mpsc_receiver_undo(r);
 }
 
@@ -164,24 +162,15 @@ static bool at_end(const hs_receiver *r)
     return hs_list_empty(&r->ready) && (r->senders == 0 || r->closed);
 }
 
-static void pending_settle(hs_receiver *r, hs_outcome outcome)
-{
-    hs_promise *pending = r->pending;
-    r->pending = NULL;
-    hs_cancel_remove(&r->hook);
-    hs_cancel_unref(r->cancel);
-    hs_promise_settle(pending, outcome);
-}
-
 /* Give who waits what he waits for, if it is there. */
 static void deliver(hs_receiver *r)
 {
-    if (!r->pending)
+    if (!r->waits.promise)
         return;
     if (!hs_list_empty(&r->ready))
-        pending_settle(r, hs_value_owned(take(r), r->drop));
+        chan_await_settle(&r->waits, hs_value_owned(take(r), r->drop));
     else if (at_end(r))
-        pending_settle(r, hs_error(hs_err_of(HS_E_CLOSED)));
+        chan_await_settle(&r->waits, hs_error(hs_err_of(HS_E_CLOSED)));
 }
 
 static void drop_all(hs_receiver *r)
@@ -276,25 +265,8 @@ hs_err hs_receiver_try_recv(hs_receiver *r, void **message)
     HS_ASSERT(!r->dropped);
     if (HS_UNLIKELY(hs_list_empty(&r->ready)))
         return hs_err_of(at_end(r) ? HS_E_CLOSED : HS_E_BLOCKED);
-    HS_ASSERT(!r->pending); /* it would have been given what is here */
+    HS_ASSERT(!r->waits.promise); /* it would have been given what is here */
     *message = take(r);
-    return HS_OK;
-}
-
-static void recv_cancelled(hs_cancel_hook *hook, hs_err why)
-{
-    pending_settle(HS_CONTAINER_OF(hook, hs_receiver, hook), hs_error(why));
-}
-
-static hs_err await_next(hs_receiver *r, hs_promise *promise, hs_cancel *cancel)
-{
-    HS_ENSURE(!r->pending, HS_E_USAGE);
-    HS_TRY(hs_cancel_why(cancel));
-    r->pending = promise;
-    r->cancel = hs_cancel_ref(cancel);
-    hs_err err = hs_cancel_add(cancel, &r->hook, recv_cancelled);
-    HS_ASSERT(hs_ok(err));
-    deliver(r);
     return HS_OK;
 }
 
@@ -306,8 +278,10 @@ hs_promise *hs_receiver_recv_at(hs_receiver *r, hs_cancel *cancel, const char *w
     hs_promise *promise = hs_promise_create_at(r->shard, where);
     if (HS_UNLIKELY(!promise))
         return chan_refuse(r->shard, hs_err_errno(ENOMEM), where);
-    hs_err err = await_next(r, promise, cancel);
-    if (!hs_ok(err))
+    hs_err err = chan_await_begin(&r->waits, promise, cancel);
+    if (hs_ok(err))
+        deliver(r);
+    else
         hs_promise_settle(promise, hs_error(err));
     return promise;
 }
