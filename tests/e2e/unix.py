@@ -190,7 +190,7 @@ class Ending(UnixCase):
         server = self.start("--drain", str(10 * SLOW))
         idle = self.connect()
         busy = self.connect()
-        busy.send(f"GET /delay/{1000 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        busy.send(f"GET /delay/{500 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
         self.assertEqual(idle.get("/plaintext").status, 200)
         server.signal(signal.SIGTERM)
         self.assertTrue(idle.ended())
