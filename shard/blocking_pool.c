@@ -74,6 +74,8 @@ static void run(blocking_pool *p, blocking_job *job)
         job->outcome = job->fn(job->arg);
         HS_ASSERT(job->outcome.promise == NULL);
     }
+    /* Idle before it is told: whoever asks for more as soon as he knows needs no other thread. */
+    atomic_fetch_add(&p->idle, 1);
     job->side->over(job);
 }
 
@@ -90,7 +92,6 @@ static void *thread_main(void *arg)
          * many, not one too few. */
         atomic_fetch_sub(&p->idle, 1);
         run(p, take_job(p));
-        atomic_fetch_add(&p->idle, 1);
     }
 }
 

@@ -214,11 +214,59 @@ static void test_failing_start(void)
     CHECK(err.code == HS_E_LIMIT);
 }
 
+/* ---- no memory ---- */
+
+static atomic_uint takes_left, pieces_out;
+
+static void *take_some(void *ctx, size_t bytes, size_t align)
+{
+    (void)ctx;
+    if (atomic_load(&takes_left) == 0 || atomic_fetch_sub(&takes_left, 1) == 0) {
+        atomic_store(&takes_left, 0);
+        return NULL;
+    }
+    void *ptr = hs_mem_take(hs_mem_system(), bytes, align);
+    atomic_fetch_add(&pieces_out, ptr != NULL);
+    return ptr;
+}
+
+static void give_some(void *ctx, void *ptr, size_t bytes, size_t align)
+{
+    (void)ctx;
+    hs_mem_give(hs_mem_system(), ptr, bytes, align);
+    atomic_fetch_sub(&pieces_out, 1);
+}
+
+/* Whatever is the first that there is no memory for: a start says so, and leaves nothing. */
+static void test_start_without_memory(void)
+{
+    static const hs_mem mem = {.take = take_some, .give = give_some};
+    hs_group_options o;
+    hs_group_options_init(&o);
+    o.shards = 2;
+    o.pin_off = true;
+    o.log_fd = -1;
+    o.mem = &mem;
+    hs_group *group;
+    hs_err err = hs_err_errno(ENOMEM);
+    for (uint32_t takes = 0; !hs_ok(err); takes++) {
+        atomic_store(&takes_left, takes);
+        err = hs_group_start(&o, &group);
+        CHECK(hs_ok(err) || err.code == -ENOMEM);
+        CHECK(hs_ok(err) || atomic_load(&pieces_out) == 0);
+        CHECK(takes < 1000);
+    }
+    hs_group_stop(group);
+    hs_group_join(group);
+    CHECK(atomic_load(&pieces_out) == 0);
+}
+
 int main(void)
 {
     test_calls();
     test_stop_in_between();
     test_failing_start();
+    test_start_without_memory();
     printf("shards: calls, stop and failing start are fine\n");
     return 0;
 }
