@@ -55,10 +55,10 @@ HS_API void hs_app_post_async(hs_app *app, const char *path, hs_http_async_fn *h
 HS_API hs_http_options *hs_app_http_options(hs_app *app);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
- * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --help, --version), serve
- * until SIGINT or SIGTERM, drain, and return the process's exit status: 0 after a drain, 1 when it
- * could not start, 2 for a bad command line, 3 when requests were cut off by the end of the drain
- * time or by a second signal. */
+ * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads, --help,
+ * --version), serve until SIGINT or SIGTERM, drain, and return the process's exit status: 0 after a
+ * drain, 1 when it could not start, 2 for a bad command line, 3 when requests were cut off by the
+ * end of the drain time or by a second signal. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -71,7 +71,8 @@ typedef struct hs_app_options {
     hs_log_level log_level;
     hs_io_choice io;   /* as hs_group_options */
     uint32_t stall_ms; /* a handler that holds its shard longer is named in the log; 0: none */
-    uint32_t fiber_stack_bytes; /* as hs_group_options */
+    uint32_t fiber_stack_bytes;                /* as hs_group_options */
+    uint32_t blocking_threads, blocking_queue; /* as hs_group_options */
 } hs_app_options;
 
 #define HS_APP_LISTEN_MAX 16

@@ -53,6 +53,8 @@ static void print_help(const command *cmd)
         "  --stall-ms MS       name handlers that hold their shard longer; 0: do not (default: "
         "%d)\n"
         "  --fiber-stack KIB   stack of each handler that may wait (default: 64)\n"
+        "  --blocking-threads N\n"
+        "                      threads for work that blocks, made as needed (default: 4)\n"
         "  --help, --version   print this, or the version\n"
         "\n"
         "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
@@ -114,6 +116,8 @@ static const number_flag number_flags[] = {
      "wants milliseconds, from 0 to 60000"},
     {"--fiber-stack", HS_FIBER_STACK_BYTES_MIN >> 10, HS_FIBER_STACK_BYTES_MAX >> 10, 1024,
      offsetof(hs_app_options, fiber_stack_bytes), "wants KiB, from 16 to 1048576"},
+    {"--blocking-threads", 1, HS_BLOCKING_THREADS_MAX, 1,
+     offsetof(hs_app_options, blocking_threads), "wants a number from 1 to 1024"},
 };
 
 static int take_number(command *cmd, const number_flag *flag, const char *value)

@@ -189,6 +189,8 @@ static hs_err start_group(hs_app *app)
     o.io = options->io;
     o.stall_ms = options->stall_ms;
     o.fiber_stack_bytes = options->fiber_stack_bytes;
+    o.blocking_threads = options->blocking_threads;
+    o.blocking_queue = options->blocking_queue;
     o.start = shard_start;
     o.stop = shard_stop;
     o.end = shard_end;

@@ -184,6 +184,7 @@ class CommandLine(unittest.TestCase):
                 ["--cores=2x"],
                 ["--fiber-stack", "15"],
                 ["--fiber-stack=1048577"],
+                ["--blocking-threads", "0"],
                 ["--listen", "nowhere"],
                 ["--listen", "127.0.0.1:99999"],
                 ["--listen", "127.0.0.1:"],
