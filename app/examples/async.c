@@ -7,18 +7,21 @@
  *   GET  /first/N   waits for N, for no longer than the 100 ms after which it answers 504
  *   POST /call/N    wakes all that wait for N on any shard, and tells how many they were
  *   GET  /sleep/MS  answers after a while
+ *   GET  /primes/N  counts the primes below N, on a thread that may take its time
  *
- * Who waits is known to the shard that serves it; /call asks each shard in turn. */
+ * Who waits is known to the shard that serves it; /call asks all shards. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include <httpshard/hs_app.h>
+#include <httpshard/hs_blocking.h>
 #include <httpshard/hs_call.h>
 #include <httpshard/hs_limits.h>
 
 #define FIRST_MS 100
 #define SLEEP_MS_MAX 60000
+#define PRIMES_MAX 10000000
 
 /* One that waits; in the memory of its request. */
 typedef struct waiter {
@@ -73,6 +76,13 @@ static bool number_of(hs_req *req, hs_res *res, uint64_t max, uint64_t *number)
         return true;
     hs_res_text(res, 404, HS_SPAN("wants a number\n"));
     return false;
+}
+
+static void answer_number(hs_res *res, uint64_t number)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "%" PRIu64 "\n", number);
+    hs_res_text(res, 200, hs_span_of(text, (size_t)len));
 }
 
 /* ---- straight down, on a fiber ---- */
@@ -163,19 +173,47 @@ static hs_err call(hs_req *req, hs_res *res, void *ctx)
     (void)ctx;
     if (!number_of(req, res, UINT32_MAX, &number))
         return HS_OK;
-    hs_shard *shard = hs_req_shard(req);
-    for (uint32_t i = 0; i < hs_shard_count(shard); i++) {
-        void *here;
-        hs_err err =
-            hs_await(hs_call(hs_shard_peer(shard, i), wake, (void *)(uintptr_t)number), &here);
-        if (!hs_ok(err))
-            return err;
-        woken += (uintptr_t)here;
-    }
-    char text[32];
-    int len = snprintf(text, sizeof text, "%" PRIu64 "\n", woken);
-    hs_res_text(res, 200, hs_span_of(text, (size_t)len));
+    void *value;
+    hs_err err = hs_await(hs_call_all(wake, (void *)(uintptr_t)number), &value);
+    if (!hs_ok(err))
+        return err;
+    hs_outcomes *all = value;
+    for (uint32_t i = 0; i < all->len; i++)
+        if (hs_ok(all->at[i].err))
+            woken += (uintptr_t)all->at[i].value;
+    hs_outcomes_free(all);
+    answer_number(res, woken);
     return HS_OK;
+}
+
+/* ---- a long sum ---- */
+
+static hs_outcome count_primes(void *arg)
+{
+    uintptr_t below = (uintptr_t)arg, found = 0;
+    for (uintptr_t n = 2; n < below; n++) {
+        uintptr_t d = 2;
+        while (d * d <= n && n % d != 0)
+            d++;
+        found += d * d > n;
+    }
+    return hs_value((void *)found);
+}
+
+static hs_err primes(hs_req *req, hs_res *res, void *ctx)
+{
+    uint64_t below;
+    void *found;
+    (void)ctx;
+    if (!number_of(req, res, PRIMES_MAX, &below))
+        return HS_OK;
+    /* On a thread of the pool: here it would hold up every connection of this shard. */
+    hs_err err = hs_await(hs_blocking_with(hs_req_shard(req), count_primes,
+                                           (void *)(uintptr_t)below, NULL, hs_req_cancel(req)),
+                          &found);
+    if (hs_ok(err))
+        answer_number(res, (uintptr_t)found);
+    return err;
 }
 
 /* ---- a chain of promises ---- */
@@ -214,6 +252,7 @@ int main(int argc, char **argv)
     hs_app_get_async(app, "/both/*", both, NULL);
     hs_app_get_async(app, "/first/*", first, NULL);
     hs_app_get_async(app, "/sleep/*", sleeps, NULL);
+    hs_app_get_async(app, "/primes/*", primes, NULL);
     hs_app_post_async(app, "/call/*", call, NULL);
     hs_app_get(app, "/chain/*", chain, NULL);
     return hs_app_main(app, argc, argv);

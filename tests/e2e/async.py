@@ -105,6 +105,18 @@ class Waiting(Example):
             self.assertEqual(conn.answer().body, b"called\n")
         self.ends_well(server)
 
+    def test_what_computes_for_long_delays_no_other_connection(self):
+        server = self.start()
+        slow = self.in_flight(server, "/primes/2000000")
+        for _ in range(20):
+            with server.connect(30) as conn:
+                self.assertEqual(conn.get("/sleep/0").body, b"slept\n")
+        self.assertTrue(self.silent(slow), "others took longer than 2 million numbers")
+        self.assertEqual(slow.answer().body, b"148933\n")
+        with server.connect(30) as conn:
+            self.assertEqual(conn.get("/primes/100").body, b"25\n")
+        self.ends_well(server)
+
     def test_calls_reach_every_shard(self):
         server = self.start(cores=2)
         waiting = [self.in_flight(server, "/wait/3") for _ in range(64)]
