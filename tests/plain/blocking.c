@@ -107,6 +107,7 @@ typedef struct piece {
     hs_reaction reaction;
     atomic_uint runs;
     uint32_t done;
+    bool refused;
 } piece;
 
 struct crowd {
@@ -116,6 +117,7 @@ struct crowd {
 
 static crowd crowds[SHARDS];
 static atomic_uint crowds_left;
+static uint32_t crowds_stop_at; /* when so many have come back to one shard, all stop */
 static hs_group *crowd_group;
 
 static hs_outcome run_piece(void *arg)
@@ -127,17 +129,25 @@ static hs_outcome run_piece(void *arg)
 
 static void next_piece(crowd *c);
 
+static void stop_crowds(void)
+{
+    for (uint32_t i = 0; i < SHARDS; i++)
+        shard_stop(hs_shard_peer(hs_shard_self(), i));
+}
+
 static void piece_done(hs_reaction *reaction, hs_outcome outcome)
 {
     piece *p = HS_CONTAINER_OF(reaction, piece, reaction);
-    CHECK(hs_ok(outcome.err) && outcome.value == p);
+    CHECK(hs_ok(outcome.err) ? outcome.value == p : outcome.err.code == HS_E_CLOSED);
+    p->refused = !hs_ok(outcome.err);
     CHECK(p->crowd == &crowds[hs_shard_id(hs_shard_self())]);
     CHECK(p->done++ == 0);
-    if (++p->crowd->back < EACH)
+    if (++p->crowd->back == crowds_stop_at)
+        stop_crowds();
+    if (p->crowd->back < EACH)
         next_piece(p->crowd);
     else if (atomic_fetch_sub(&crowds_left, 1) == 1)
-        for (uint32_t i = 0; i < SHARDS; i++)
-            shard_stop(hs_shard_peer(hs_shard_self(), i));
+        stop_crowds();
 }
 
 static void next_piece(crowd *c)
@@ -157,17 +167,36 @@ static hs_err crowd_start(hs_shard *s, void *ctx)
     return HS_OK;
 }
 
-static void each_runs_once_and_comes_back(void)
+static void run_crowds(uint32_t stop_at)
 {
     hs_group_options o = rig_options();
     o.shards = SHARDS;
     o.start = crowd_start;
+    memset(crowds, 0, sizeof crowds);
     atomic_store(&crowds_left, SHARDS);
+    crowds_stop_at = stop_at;
     CHECK(hs_ok(hs_group_start(&o, &crowd_group)));
     hs_group_join(crowd_group);
     for (uint32_t i = 0; i < SHARDS; i++)
-        for (uint32_t k = 0; k < EACH; k++)
-            CHECK(atomic_load(&crowds[i].pieces[k].runs) == 1 && crowds[i].pieces[k].done == 1);
+        for (uint32_t k = 0; k < crowds[i].next; k++) {
+            const piece *p = &crowds[i].pieces[k];
+            CHECK(p->done == 1);
+            CHECK(atomic_load(&p->runs) == (p->refused ? 0 : 1));
+        }
+}
+
+static void each_runs_once_and_comes_back(void)
+{
+    run_crowds(0);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        CHECK(crowds[i].next == EACH && !crowds[i].pieces[EACH - 1].refused);
+}
+
+/* What was asked for, also while all stop, either runs or is refused. */
+static void a_stop_in_the_midst_loses_none(void)
+{
+    for (uint32_t stop_at = 1; stop_at < EACH; stop_at *= 3)
+        run_crowds(stop_at);
 }
 
 /* ---- threads ---- */
@@ -354,6 +383,7 @@ static void run_with(hs_fiber_fn *scene, uint32_t threads, uint32_t queue)
 int main(void)
 {
     each_runs_once_and_comes_back();
+    a_stop_in_the_midst_loses_none();
     run_with(threads_come_as_needed, 3, 0);
     run_with(without_a_thread, 2, 0);
     run_with(a_full_queue, 1, 2);
