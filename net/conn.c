@@ -352,6 +352,7 @@ hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out)
 
 void tcp_conn_start(tcp_conn *c)
 {
-    if (c->state == TCP_OPEN && !c->paused)
+    /* The user may have paused it, and may have resumed it as well. */
+    if (c->state == TCP_OPEN && !c->paused && !hs_op_active(&c->recv))
         hs_io_recv(io_of(c), &c->recv, c->fd, on_recv);
 }

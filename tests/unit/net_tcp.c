@@ -283,6 +283,17 @@ Test(net_tcp, pause_and_close_in_each_event)
     end_in_events(pause_and_shut);
 }
 
+static void go_and_shut(side *sd)
+{
+    hs_stream_resume(sd->s);
+    shut(sd);
+}
+
+Test(net_tcp, resume_and_close_in_each_event)
+{
+    end_in_events(go_and_shut);
+}
+
 /* ---- pause and resume ---- */
 
 static void hold(side *sd)
