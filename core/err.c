@@ -27,6 +27,8 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_NAME_FAILED] = {"HS_E_NAME_FAILED", "the name servers gave no answer", HS_ERR_IO},
     [HS_E_NAME_TIMEOUT] = {"HS_E_NAME_TIMEOUT", "no name server answered in time", HS_ERR_IO},
     [HS_E_LAGGED] = {"HS_E_LAGGED", "too slow: some messages were missed", HS_ERR_LIMIT},
+    [HS_E_END] = {"HS_E_END", "the peer has ended", HS_ERR_CLOSED},
+    [HS_E_TRUNCATED] = {"HS_E_TRUNCATED", "the peer ended in the middle", HS_ERR_PROTOCOL},
 };
 
 static hs_err_kind class_of_errno(int errno_value)

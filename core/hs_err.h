@@ -27,6 +27,8 @@ enum {
     HS_E_NAME_FAILED,  /* no name server gave an answer that tells: it may later */
     HS_E_NAME_TIMEOUT, /* no name server answered in time */
     HS_E_LAGGED,       /* some messages were missed: the next ones can be received */
+    HS_E_END,          /* the peer has ended, and all that it sent was read */
+    HS_E_TRUNCATED,    /* the peer has ended in the middle of something */
     HS_E_MAX_
 };
 

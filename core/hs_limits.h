@@ -98,6 +98,14 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
 /* Vectors in one send: 16 chunks of 4 KiB, about what a socket buffer takes at once. */
 #define HS_SEND_IOV_MAX 16
+/* What a buffered stream keeps by default until it is read: a read gives no more at once. The least
+ * that it may be set to leaves room for the longest delimiter of a text. */
+#define HS_BUFIO_BYTES (64u * 1024)
+#define HS_BUFIO_BYTES_MIN 64
+#define HS_BUFIO_DELIMITER_MAX 16
+HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits into a buffer");
+/* What is gathered before it is sent without a flush: four chunks. */
+#define HS_BUFIO_GATHER_BYTES (16u * 1024)
 /* Dials under way in a shard, and their attempts, of which a slow host has one for each of its
  * addresses. */
 #define HS_DIALS_MAX (1u << 14)

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "dns_server.h"
+#include "hs_bufio.h"
 #include "hs_dial.h"
 #include "hs_fiber.h"
 #include "hs_group.h"
@@ -72,45 +73,19 @@ static void on_accepted(hs_stream *s, hs_listener *listener, void *ctx)
 
 /* ---- the client ---- */
 
-typedef struct talk {
-    hs_promise *heard, *closed;
-} talk;
-
-static talk *talk_of(hs_stream *s)
-{
-    return *(talk **)s->owner;
-}
-
-static void talk_data(hs_stream *s, hs_span bytes)
-{
-    CHECK(hs_span_eq(bytes, HS_SPAN("ping")));
-    hs_promise_settle(talk_of(s)->heard, hs_value(NULL));
-}
-
-static void talk_end(hs_stream *s)
-{
-    (void)s;
-}
-
-static void talk_closed(hs_stream *s, hs_err why)
-{
-    hs_promise_settle(talk_of(s)->closed, hs_error(why));
-}
-
-static const hs_stream_events talking = {talk_data, talk_end, no_drained, talk_closed};
-
 /* Send a word, hear it again, and close. */
 static void talk_to(hs_stream *s)
 {
-    talk k = {hs_promise_create(t.shard), hs_promise_create(t.shard)};
-    CHECK(k.heard && k.closed);
-    *(talk **)s->owner = &k;
-    s->events = &talking;
-    hs_stream_resume(s);
-    CHECK(hs_ok(hs_stream_write(s, HS_SPAN("ping"))));
-    CHECK(hs_ok(hs_await(k.heard, NULL)));
-    hs_stream_close(s);
-    CHECK(hs_ok(hs_await(k.closed, NULL)));
+    const hs_span *line;
+    hs_bufio *io;
+    CHECK(hs_ok(hs_bufio_create(s, NULL, &io)));
+    CHECK(hs_ok(hs_bufio_write(io, HS_SPAN("ping\r\nrest"))));
+    CHECK(hs_ok(hs_await(hs_bufio_flush(io), NULL)));
+    CHECK(hs_ok(hs_await(hs_bufio_line(io, 10), &line)));
+    CHECK(hs_span_eq(*line, HS_SPAN("ping")));
+    CHECK(hs_ok(hs_await(hs_bufio_exact(io, 4), &line)));
+    CHECK(hs_span_eq(*line, HS_SPAN("rest")));
+    hs_bufio_close(io);
 }
 
 static void expect_talk(hs_promise *dialled)
@@ -289,7 +264,7 @@ static hs_err on_start(hs_shard *shard, void *ctx)
 {
     (void)ctx;
     hs_addr any;
-    hs_tcp_options o = {.owner_bytes = sizeof(talk *), .accepted = on_accepted, .dns = &t.dns};
+    hs_tcp_options o = {.accepted = on_accepted, .dns = &t.dns};
     t.shard = shard;
     t.stop = hs_cancel_create(shard);
     CHECK(t.stop);
