@@ -23,11 +23,7 @@ struct hs_receiver {
 /* ---- memory ---- */
 
 static void receiver_end(chan_side *side);
-
-static void receiver_forget(chan_side *side)
-{
-    hs_receiver_drop(HS_CONTAINER_OF(side, hs_receiver, side));
-}
+static void receiver_forget(chan_side *side);
 
 hs_receiver *mpsc_receiver_new(hs_shard *s, hs_drop_fn *drop)
 {
@@ -57,6 +53,16 @@ static void receiver_free(hs_receiver *r)
     HS_ASSERT(hs_list_empty(&r->ready));
     HS_ASSERT(!r->waits.promise);
     mpsc_receiver_undo(r);
+}
+
+/* The handle may have been dropped before, while a sender was left that is still fresh. */
+static void receiver_forget(chan_side *side)
+{
+    hs_receiver *r = HS_CONTAINER_OF(side, hs_receiver, side);
+    if (r->dropped)
+        receiver_free(r);
+    else
+        hs_receiver_drop(r);
 }
 
 void mpsc_prepare(hs_sender *x)

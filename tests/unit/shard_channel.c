@@ -518,6 +518,26 @@ Test(shard_channel, handles_may_be_dropped_when_all_loops_have_ended)
     cr_assert_eq(things_dropped, 2);
 }
 
+static void fresh_is_left(void)
+{
+    make_channel(1);
+    hs_receiver_drop(rx);
+    stop_all();
+}
+
+static void drop_fresh(hs_shard *s, void *ctx)
+{
+    (void)ctx;
+    if (hs_shard_id(s) == 1)
+        hs_sender_drop(tx);
+}
+
+Test(shard_channel, a_receiver_that_was_dropped_goes_though_a_sender_is_still_fresh_at_the_end)
+{
+    for (uint64_t seed = 0; seed < 10; seed++)
+        run_ending(fresh_is_left, drop_fresh, 2, seed);
+}
+
 /* ---- no memory ---- */
 
 static uint32_t poor_sent, poor_lost, poor_failed;
