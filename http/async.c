@@ -1,9 +1,9 @@
 /* Tokens and promises of requests. See hs_http_async.h.
  *
- * Owns: what a request has when its handler waits (h1_async), from the first that is asked for to
- * the end of the request. Must not know: the wire, what a fiber runs.
+ * Owns: what a request has when its handler waits (h1_async), from the first that is asked for.
+ * Must not know: the wire, what a fiber runs, how a request ends (async_end.c).
  * Tested by: tests/unit/http_async.c. */
-#include "async.h"
+#include "async_state.h"
 
 /* How much of a body is kept for a reader that does not ask. */
 #define HELD_BYTES_MAX (4 * HS_CHUNK_BYTES)
@@ -19,46 +19,7 @@ static h1_async *async_of(h1_session *x)
     return a;
 }
 
-/* ---- the end of a request ---- */
-
-static void settle_one(hs_promise **promise, hs_outcome outcome)
-{
-    hs_promise *p = *promise;
-    *promise = NULL;
-    if (p)
-        hs_promise_settle(p, outcome);
-}
-
-/* Whoever waits is told, or will not be. */
-static void end_waits(h1_async *a)
-{
-    for (async_when *when = a->whens; when; when = when->next)
-        hs_react_cancel(&when->reaction);
-    settle_one(&a->next, hs_error(hs_err_errno(ECANCELED)));
-    settle_one(&a->drained, hs_error(hs_err_errno(ECANCELED)));
-}
-
-void async_abandon(h1_session *x)
-{
-    h1_async *a = x->req.async;
-    HS_ASSERT(x->res.state == RES_DONE);
-    end_waits(a);
-    if (a->cancel)
-        hs_cancel_fire(a->cancel, hs_err_errno(ECANCELED));
-    /* Its fiber has come to its end, unless that is what runs. */
-    HS_ASSERT(!a->run || hs_on_fiber());
-}
-
-void async_clear(h1_session *x)
-{
-    h1_async *a = x->req.async;
-    end_waits(a);
-    if (a->run)
-        a->run->over = true;
-    hs_cancel_unref(a->cancel);
-    drop_chain(&a->held, conn_chunks(x->conn));
-    x->req.async = NULL;
-}
+/* ---- the token ---- */
 
 hs_cancel *hs_req_cancel(hs_req *req)
 {
@@ -133,7 +94,7 @@ static void heard(hs_req *req, hs_span piece, bool last, void *ctx)
     if (!last && a->held.len >= HELD_BYTES_MAX)
         hs_req_body_pause(req);
     if (a->next && (a->held.len > 0 || last))
-        settle_one(&a->next, take_piece(a));
+        async_settle(&a->next, take_piece(a));
 }
 
 /* Give up the piece that the reader had. */
@@ -168,7 +129,7 @@ hs_promise *hs_req_next(hs_req *req)
     hs_err err = hs_req_body(req, heard, a);
     a->hears = hs_ok(err);
     if (!hs_ok(err))
-        settle_one(&a->next, hs_error(err));
+        async_settle(&a->next, hs_error(err));
     return p;
 }
 
@@ -177,7 +138,7 @@ static void collected(hs_req *req, hs_span body, void *ctx)
     h1_async *a = ctx;
     HS_ASSERT(a == req->async);
     a->piece = body;
-    settle_one(&a->next, hs_value(&a->piece));
+    async_settle(&a->next, hs_value(&a->piece));
 }
 
 hs_promise *hs_req_whole(hs_req *req, uint64_t bytes_max)
@@ -213,9 +174,4 @@ hs_promise *hs_res_drained(hs_res *res)
         return hs_promise_ref(a->drained);
     a->drained = hs_promise_create(async_shard(x));
     return a->drained ? a->drained : failed(x, -ENOMEM);
-}
-
-void async_drained(h1_session *x)
-{
-    settle_one(&x->req.async->drained, hs_value(NULL));
 }

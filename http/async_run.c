@@ -8,7 +8,7 @@
  * fiber has come to its end, because its token fired and it cannot wait any more. For the same
  * reason nothing of the input loop runs on a fiber (conn_go_on).
  * Tested by: tests/unit/http_async.c. */
-#include "async.h"
+#include "async_state.h"
 
 static void answer_error(hs_res *res, uint32_t status)
 {

@@ -12,6 +12,7 @@
  *   req.c       what a handler asks of a request
  *   res.c       what a handler says in a response
  *   async.c     tokens and promises of a request
+ *   async_end.c how those who wait hear of its end
  *   async_run.c a handler on its fiber
  *   write.c     heads and error answers as bytes
  *   server.c    options, pools, drain */
@@ -237,7 +238,7 @@ static inline bool body_discardable(const h1_session *x)
     return req->chunked || req->body_left + req->body_seen <= req->body_max;
 }
 
-/* async.c; for a request that has an h1_async */
+/* async_end.c; for a request that has an h1_async */
 /* The request will not be answered any more: its token fires, and its fiber comes to its end. */
 void async_abandon(h1_session *x);
 /* The request is over: let go of what it had. */

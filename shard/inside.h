@@ -1,7 +1,7 @@
 /* The fields of a shard, for the files of this folder that make it up.
  *
- * Owns: the struct. loop.c turns it, micro.c runs microtasks, mail.c carries calls, stop.c ends it
- * with the others, life.c makes it. */
+ * Owns: the struct. loop.c turns it, due.c and micro.c run tasks, timers and microtasks, mail.c
+ * carries calls, stop.c ends it with the others, life.c makes it. */
 #pragma once
 
 #include <errno.h>
@@ -85,7 +85,14 @@ static inline void callback_over(hs_shard *s)
         microtasks_run(s);
 }
 
-/* stop.c: call the stop function if a stop was asked for, and see whether the end has come. */
+/* due.c: run the tasks that are ready, and what they make ready; and the timers whose time has
+ * come; as many as a turn runs. */
+void due_tasks_run(hs_shard *s);
+void due_timers_run(hs_shard *s);
+
+/* stop.c: if a stop was asked for, call the stop function and return true, once. */
+bool stop_begins(hs_shard *s);
+/* While stopping: see whether the end has come. */
 void stop_look(hs_shard *s);
 /* This shard is about to do something: it is not ready for the end. False when that has come. */
 bool stop_put_off(hs_shard *s);

@@ -1,81 +1,12 @@
-/* The loop of a shard: one turn, and what runs in it.
+/* The loop of a shard: one turn after the other.
  *
  * Owns: the order of a turn (tasks, timers, mail, submit and wait, completions; after each callback
- * the microtasks) and its bounds, so that one noisy connection starves nobody. Callbacks run from
- * here alone: no recursion, a short stack. Must not know: threads, backends. Tested by:
+ * the microtasks) and its bounds, so that one noisy connection starves nobody. Callbacks run in
+ * a turn alone: no recursion, a short stack. Must not know: threads, backends. Tested by:
  * tests/unit/shard_loop.c. */
 #include "inside.h"
 #include "stall.h"
 #include "tsan.h"
-
-/* ---- tasks ---- */
-
-void hs_task_post(hs_shard *s, hs_task *task, hs_task_fn *fn)
-{
-    HS_ASSERT(s == hs_shard_self());
-    HS_ASSERT(fn != NULL);
-    HS_ASSERT(task->fn == NULL);
-    task->fn = fn;
-    task->next = NULL;
-    if (s->tasks_last)
-        s->tasks_last->next = task;
-    else
-        s->tasks = task;
-    s->tasks_last = task;
-}
-
-/* Run what is ready, and what that makes ready, up to the turn's bound. */
-static void run_tasks(hs_shard *s)
-{
-    for (uint32_t n = 0; s->tasks && n < HS_TURN_TASKS_MAX; n++) {
-        hs_task *task = s->tasks;
-        hs_task_fn *fn = task->fn;
-        s->tasks = task->next;
-        if (!s->tasks)
-            s->tasks_last = NULL;
-        task->next = NULL;
-        task->fn = NULL;
-        fn(task);
-        callback_over(s);
-    }
-}
-
-/* ---- timers ---- */
-
-hs_err hs_timer_set(hs_shard *s, hs_timer *timer, uint64_t deadline_ns, hs_timer_fn *fn)
-{
-    HS_ASSERT(s == hs_shard_self());
-    HS_ASSERT(fn != NULL);
-    timer->fn = fn;
-    if (!hs_heap_has(&timer->node))
-        return hs_heap_add(&s->timers, &timer->node, deadline_ns);
-    hs_heap_move(&s->timers, &timer->node, deadline_ns);
-    return HS_OK;
-}
-
-hs_err hs_timer_after(hs_shard *s, hs_timer *timer, uint64_t after_ms, hs_timer_fn *fn)
-{
-    uint64_t room_ms = (UINT64_MAX - s->now_ns) / HS_MSEC_NS;
-    return hs_timer_set(s, timer, s->now_ns + HS_MIN(after_ms, room_ms) * HS_MSEC_NS, fn);
-}
-
-void hs_timer_cancel(hs_shard *s, hs_timer *timer)
-{
-    HS_ASSERT(s == hs_shard_self());
-    hs_heap_cancel(&s->timers, &timer->node);
-}
-
-static void run_timers(hs_shard *s)
-{
-    for (uint32_t n = 0; n < HS_TURN_TIMERS_MAX; n++) {
-        hs_heap_node *node = hs_heap_pop(&s->timers, s->now_ns);
-        if (!node)
-            return;
-        hs_timer *timer = HS_CONTAINER_OF(node, hs_timer, node);
-        timer->fn(timer);
-        callback_over(s);
-    }
-}
 
 /* ---- memory that returns ---- */
 
@@ -120,10 +51,14 @@ void shard_turn(hs_shard *s, bool may_wait)
     shard_enter(s);
     s->micro_left = HS_TURN_MICROTASKS_MAX;
     callback_over(s);
-    run_tasks(s);
-    run_timers(s);
+    due_tasks_run(s);
+    due_timers_run(s);
     mail_drain(s);
     blocking_drain(s);
+    if (HS_UNLIKELY(stop_begins(s))) {
+        blocking_stopping(s);
+        callback_over(s);
+    }
     stop_look(s);
     mail_flush(s);
 

@@ -90,15 +90,18 @@ static void update_ready(hs_shard *s)
         (void)round_leave(s);
 }
 
+bool stop_begins(hs_shard *s)
+{
+    if (HS_LIKELY(!atomic_load_explicit(&s->stop_asked, memory_order_acquire) || s->stopping))
+        return false;
+    s->stopping = true;
+    if (s->stop)
+        s->stop(s, s->ctx);
+    return true;
+}
+
 void stop_look(hs_shard *s)
 {
-    if (HS_UNLIKELY(atomic_load_explicit(&s->stop_asked, memory_order_acquire) && !s->stopping)) {
-        s->stopping = true;
-        if (s->stop)
-            s->stop(s, s->ctx);
-        blocking_stopping(s);
-        callback_over(s);
-    }
     if (HS_LIKELY(!s->stopping))
         return;
     update_ready(s);

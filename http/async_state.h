@@ -1,4 +1,4 @@
-/* What a request has when its handler waits: the fields, for async.c and async_run.c. */
+/* What a request has when its handler waits: the fields, for async.c, async_end.c, async_run.c. */
 #pragma once
 
 #include "hs_http_async.h"
@@ -39,4 +39,13 @@ struct h1_async {
 static inline hs_shard *async_shard(const h1_session *x)
 {
     return x->conn->server->shard;
+}
+
+/* Settle a promise of a request, if there is one. */
+static inline void async_settle(hs_promise **promise, hs_outcome outcome)
+{
+    hs_promise *p = *promise;
+    *promise = NULL;
+    if (p)
+        hs_promise_settle(p, outcome);
 }
