@@ -4,7 +4,8 @@
  * data comes) and their send queues. Many datagrams go in one system call, and where the kernel has
  * it many go as one that it cuts up (UDP_SEGMENT) or puts together (UDP_GRO); HS_CAPS_DISABLE names
  * them udp_gso and udp_gro. Must not know: what datagrams mean. Everything belongs to the owner
- * shard. Tested by: tests/unit/net_udp*.c on the system's sockets, with each backend.
+ * shard. Tested by: tests/unit/net_udp*.c on the system's sockets, with each backend, and
+ * tests/plain/udp_shards.c.
  *
  * A socket's life: it is open, and sends and hears, until hs_udp_close; `closed` comes last, once.
  * Events come from the loop, never from inside a function here; an event may call anything on its

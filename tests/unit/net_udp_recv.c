@@ -132,8 +132,10 @@ REAL_TEST(net_udp_recv, more_segments_than_an_event_has)
             cr_assert_eq(send(plain, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
         }
         REAL_UNTIL(r, ends[0].heard_len == 160);
-        cr_assert_eq(ends[0].list_max, UDP_LIST_MAX);
-        cr_assert_eq(ends[0].events_in, 3);
+        if (ends[0].s->udp->gro) {
+            cr_assert_eq(ends[0].list_max, UDP_LIST_MAX);
+            cr_assert_eq(ends[0].events_in, 3);
+        }
         for (uint32_t i = 0; i < 160; i++)
             cr_assert(ends[0].heard[i].len == 10 && ends[0].heard[i].uniform &&
                       ends[0].heard[i].first == 'a' + i / 40);

@@ -12,6 +12,16 @@ static void pair(real *r)
     end_bind(&ends[1], "127.0.0.1:0");
 }
 
+/* What follows counts segmented messages, which HS_CAPS_DISABLE may have switched off. */
+static bool pair_with_runs(real *r)
+{
+    pair(r);
+    if (ends[1].s->gso_max > 0)
+        return true;
+    udp_finish(r);
+    return false;
+}
+
 static const hs_addr *to(void)
 {
     return hs_udp_addr(ends[0].s);
@@ -38,7 +48,8 @@ static void check_heard(uint32_t from, uint32_t count, size_t len)
 
 REAL_TEST(net_udp_send, equal_ones_go_as_one_and_arrive_as_many)
 {
-    pair(r);
+    if (!pair_with_runs(r))
+        return;
     say_many(100, 500);
     cr_assert_eq(wired.send_calls, 0); /* at the end of the turn */
     REAL_UNTIL(r, ends[0].heard_len == 100);
@@ -54,7 +65,8 @@ REAL_TEST(net_udp_send, equal_ones_go_as_one_and_arrive_as_many)
 
 REAL_TEST(net_udp_send, a_run_is_no_longer_than_a_packet)
 {
-    pair(r);
+    if (!pair_with_runs(r))
+        return;
     say_many(20, 9000); /* 7 of them are 63,000 bytes */
     REAL_UNTIL(r, ends[0].heard_len == 20);
     check_heard(0, 20, 9000);
@@ -66,7 +78,8 @@ REAL_TEST(net_udp_send, what_breaks_a_run)
 {
     static const size_t lens[] = {100, 100, 50, 100, 100, 101, 0, 0, 7, 7};
     /* 100 100 50 | 100 100 | 101 | 0 | 0 | 7 7 */
-    pair(r);
+    if (!pair_with_runs(r))
+        return;
     for (size_t i = 0; i < HS_ARRAY_LEN(lens); i++)
         cr_assert(hs_ok(say_bytes(&ends[1], to(), (uint8_t)i, lens[i])));
     REAL_UNTIL(r, ends[0].heard_len == HS_ARRAY_LEN(lens));
@@ -82,7 +95,8 @@ REAL_TEST(net_udp_send, what_breaks_a_run)
 REAL_TEST(net_udp_send, each_way_is_a_run_of_its_own)
 {
     hs_addr one = at("127.0.0.2:0"), two = at("127.0.0.3:0");
-    pair(r);
+    if (!pair_with_runs(r))
+        return;
     end_bind(&ends[2], "127.0.0.1:0");
     for (int i = 0; i < 12; i++) {
         hs_udp_out out = {.data = HS_SPAN("same"), .to = to()};
@@ -175,7 +189,8 @@ REAL_TEST(net_udp_send, a_path_that_takes_short_ones_alone)
 {
     static const int errors[] = {EINVAL, EMSGSIZE};
     for (size_t i = 0; i < HS_ARRAY_LEN(errors); i++) {
-        pair(r);
+        if (!pair_with_runs(r))
+            return;
         wired.run_errno = errors[i];
         wired.run_max = 1000;
         say_many(10, 1200);
