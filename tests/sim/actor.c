@@ -165,6 +165,7 @@ void actor_end(actor *a)
 {
     for (uint32_t i = 0; i < ACTOR_ROOTS; i++)
         hs_timer_cancel(a->shard, &a->roots[i].start);
+    actor_channels_end(a);
     for (uint32_t i = 0; i < ACTOR_OPEN; i++)
         if (a->open[i].promise)
             pay(&a->open[i], actor_outcome(a, 0)); /* nobody is told any more */

@@ -4,11 +4,13 @@
  *   actor.c         beginning, stopping and ending; its tokens and open promises
  *   actor_make.c    promises of every kind, at random
  *   actor_run.c     fibers, calls to other shards, roots
+ *   actor_channel.c channels of every kind
  *
  * All that is begun is written in the ledger. */
 #pragma once
 
 #include "hs_call.h"
+#include "hs_channel.h"
 #include "hs_fiber.h"
 #include "hs_promise.h"
 #include "ledger.h"
@@ -17,6 +19,7 @@
 #define ACTOR_TOKENS 6
 #define ACTOR_OPEN 48
 #define ACTOR_ROOTS 8
+#define ACTOR_ENDS 12
 
 typedef struct actor actor;
 typedef struct runtime runtime;
@@ -36,6 +39,22 @@ typedef struct actor_open {
     uint32_t number, depth;
 } actor_open;
 
+/* An end of a channel. */
+typedef enum actor_end_kind {
+    ACTOR_SENDER,
+    ACTOR_RECEIVER,
+    ACTOR_ONE_SENDER,
+    ACTOR_ONE_RECEIVER,
+    ACTOR_BROADCAST,
+    ACTOR_SUBSCRIBER,
+    ACTOR_END_KINDS
+} actor_end_kind;
+
+typedef struct actor_held {
+    actor_end_kind kind;
+    void *handle; /* NULL: free */
+} actor_held;
+
 /* Where a program begins. */
 typedef struct actor_root {
     actor *a;
@@ -52,6 +71,7 @@ struct actor {
     actor_token tokens[ACTOR_TOKENS];
     actor_open open[ACTOR_OPEN];
     actor_root roots[ACTOR_ROOTS];
+    actor_held ends[ACTOR_ENDS];
 };
 
 struct runtime {
@@ -59,6 +79,7 @@ struct runtime {
     uint32_t actors_len;
     bool whole; /* it is let come to its end */
     uint32_t sleep_ms_max;
+    uint64_t messages_sent, messages_received; /* by those who did not wait */
     actor actors[ACTORS_MAX];
 };
 
@@ -89,11 +110,24 @@ void actor_pay(actor *a);
 hs_promise *actor_make(actor *a, uint32_t depth);
 /* A value, NULL, an error, or a promise. */
 hs_outcome actor_outcome(actor *a, uint32_t depth);
-/* A value was received and is not passed on. */
+/* A value: the number of its entry. */
+void *actor_value_new(void);
+/* It was received and is not passed on, or is dropped; NULL: nothing. */
 void actor_free_value(void *value);
 
 /* ---- actor_run.c ---- */
 hs_promise *actor_fiber(actor *a, uint32_t depth);
 hs_promise *actor_call(actor *a, uint32_t depth);
+/* A call to all shards: a promise of their outcomes. */
+hs_promise *actor_call_all(actor *a, uint32_t depth);
 /* Begin `roots` programs at random moments. */
 void actor_roots(actor *a, uint32_t roots);
+
+/* ---- actor_channel.c ---- */
+/* Make, use, send away, or let go of ends of channels. */
+void actor_channel_work(actor *a);
+/* Wait for room or for a message, for a while. Never NULL. */
+hs_promise *actor_channel_wait(actor *a, uint32_t depth);
+/* Let go of all ends; and once the loop has ended, of what is not left to the shard. */
+void actor_channels_close(actor *a);
+void actor_channels_end(actor *a);

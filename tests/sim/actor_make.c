@@ -5,21 +5,15 @@
 
 /* ---- values ---- */
 
-/* A value is the number of its entry. */
-static void *value_new(void)
+void *actor_value_new(void)
 {
     return (void *)(uintptr_t)ledger_begin(LEDGER_VALUE);
-}
-
-static void value_drop(void *value)
-{
-    ledger_end((uint32_t)(uintptr_t)value, LEDGER_VALUE);
 }
 
 void actor_free_value(void *value)
 {
     if (value)
-        value_drop(value);
+        ledger_end((uint32_t)(uintptr_t)value, LEDGER_VALUE);
 }
 
 static hs_err error_any(const actor *a)
@@ -37,7 +31,7 @@ static hs_outcome outcome_plain(const actor *a)
     case 1:
         return hs_error(error_any(a));
     default:
-        return hs_value_owned(value_new(), value_drop);
+        return hs_value_owned(actor_value_new(), actor_free_value);
     }
 }
 
@@ -66,7 +60,7 @@ static actor *reacted(void *ctx)
 static hs_outcome pass(actor *a, void *value)
 {
     if (value && actor_below(a, 2))
-        return hs_value_owned(value, value_drop);
+        return hs_value_owned(value, actor_free_value);
     actor_free_value(value);
     return actor_outcome(a, actor_below(a, 2));
 }
@@ -76,13 +70,13 @@ static hs_outcome on_value(void *ctx, void *value)
     return pass(reacted(ctx), value);
 }
 
-/* More is known only of hs_any's rejection: all of them. */
+/* More is known of hs_any's rejection, all of them, and of messages missed, how many. */
 static hs_outcome on_error(void *ctx, hs_err err, void *detail)
 {
     actor *a = reacted(ctx);
     HS_ASSERT(!hs_ok(err));
-    HS_ASSERT(!detail || err.code == HS_E_AGGREGATE);
-    if (detail)
+    HS_ASSERT(!detail || err.code == HS_E_AGGREGATE || err.code == HS_E_LAGGED);
+    if (err.code == HS_E_AGGREGATE && detail)
         hs_outcomes_free(detail);
     return actor_below(a, 2) ? hs_error(err) : pass(a, NULL);
 }
@@ -142,6 +136,11 @@ static hs_promise *make_shared(actor *a, uint32_t depth)
     return hs_then_catch(p, on_value, on_error, reactor_new());
 }
 
+static hs_promise *make_call_all(actor *a, uint32_t depth)
+{
+    return hs_then_catch(actor_call_all(a, depth), on_outcomes, on_error, reactor_new());
+}
+
 static hs_promise *make_several(actor *a, uint32_t depth)
 {
     hs_promise *list[5];
@@ -171,9 +170,10 @@ static hs_promise *make_and_drop(actor *a, uint32_t depth)
 hs_promise *actor_make(actor *a, uint32_t depth)
 {
     static maker *const leaves[] = {make_settled, make_sleep};
-    static maker *const all[] = {make_settled, make_sleep,   actor_owe,     make_chain,
-                                 make_shared,  make_several, make_and_drop, actor_fiber,
-                                 actor_fiber,  actor_call,   actor_call};
+    static maker *const all[] = {
+        make_settled, make_sleep,    actor_owe,          make_chain,        make_shared,
+        make_several, make_and_drop, actor_fiber,        actor_fiber,       actor_call,
+        actor_call,   make_call_all, actor_channel_wait, actor_channel_wait};
     if (depth == 0 || !actor_burn(a))
         return leaves[actor_below(a, HS_ARRAY_LEN(leaves))](a, 0);
     return all[actor_below(a, HS_ARRAY_LEN(all))](a, depth - 1);

@@ -38,7 +38,7 @@ static hs_err call_burst(actor *a)
 
 static hs_err fiber_step(actor *a, uint32_t depth)
 {
-    switch (actor_below(a, 9)) {
+    switch (actor_below(a, 13)) {
     case 0:
         return call_burst(a);
     case 1:
@@ -48,6 +48,12 @@ static hs_err fiber_step(actor *a, uint32_t depth)
         return HS_OK;
     case 3:
         actor_pay(a);
+        return HS_OK;
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+        actor_channel_work(a);
         return HS_OK;
     default:
         return await_something(a, depth);
@@ -114,7 +120,24 @@ hs_promise *actor_call(actor *a, uint32_t depth)
     return hs_call_with(hs_shard_peer(a->shard, target), called, (void *)arg, call_dropped, cancel);
 }
 
+hs_promise *actor_call_all(actor *a, uint32_t depth)
+{
+    void *args[ACTORS_MAX];
+    for (uint32_t i = 0; i < a->rt->actors_len; i++)
+        args[i] = (void *)((uintptr_t)ledger_begin(LEDGER_CALL) * CALL_DEPTHS +
+                           HS_MIN(depth, CALL_DEPTHS - 1));
+    hs_cancel *cancel = actor_below(a, 2) ? actor_token_any(a) : NULL;
+    return hs_call_all_with(called, args, call_dropped, cancel);
+}
+
 /* ---- roots ---- */
+
+static void root_ends(actor *a)
+{
+    HS_ASSERT(a->roots_left > 0);
+    if (--a->roots_left == 0)
+        actor_channels_close(a);
+}
 
 static void root_over(hs_reaction *reaction, hs_outcome outcome);
 
@@ -132,7 +155,7 @@ static void root_set(actor_root *root)
     actor *a = root->a;
     uint32_t after_ms = actor_below(a, a->rt->sleep_ms_max);
     if (!hs_ok(hs_timer_after(a->shard, &root->start, after_ms, root_begin)))
-        a->roots_left--;
+        root_ends(a);
 }
 
 /* As long as there is fuel another one follows it. */
@@ -142,11 +165,10 @@ static void root_over(hs_reaction *reaction, hs_outcome outcome)
     actor *a = root->a;
     if (outcome.drop)
         outcome.drop(outcome.value);
-    HS_ASSERT(a->roots_left > 0);
     if (actor_burn(a))
         root_set(root);
     else
-        a->roots_left--;
+        root_ends(a);
 }
 
 void actor_roots(actor *a, uint32_t roots)

@@ -5,8 +5,8 @@
 
 #define ENTRIES_MAX (1u << 17)
 
-static const char *const names[LEDGER_KINDS] = {"value", "reaction", "fiber",  "call",
-                                                "hook",  "promise",  "message"};
+static const char *const names[LEDGER_KINDS] = {"value", "reaction", "fiber",
+                                                "call",  "hook",     "promise"};
 
 static struct {
     sim_world *w;

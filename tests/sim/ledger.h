@@ -8,13 +8,12 @@
 #include "sim.h"
 
 typedef enum ledger_kind {
-    LEDGER_VALUE,    /* made; received and freed, or dropped */
+    LEDGER_VALUE,    /* made; received and freed, or dropped; messages are values */
     LEDGER_REACTION, /* given to a promise; one of its two functions was called */
     LEDGER_FIBER,    /* started; came to its end */
     LEDGER_CALL,     /* handed over; its function was called, or its argument dropped */
     LEDGER_HOOK,     /* added to a token; called or removed */
     LEDGER_PROMISE,  /* owed; settled */
-    LEDGER_MESSAGE,  /* sent; received or dropped */
     LEDGER_KINDS
 } ledger_kind;
 

@@ -1,5 +1,5 @@
-/* Promises, tokens, timers, fibers and calls of several shards in the simulator: random programs
- * under faults that each seed draws anew.
+/* Promises, tokens, timers, fibers, calls and channels of several shards in the simulator: random
+ * programs under faults that each seed draws anew.
  *
  * Held to (ledger.h): nothing is lost and nothing happens twice: every value is received or dropped
  * once, every fiber comes to its end, every argument of a call is used or dropped, every token
@@ -24,7 +24,7 @@ typedef struct run {
 } run;
 
 static struct totals {
-    uint64_t things, whole, mem_fails, virtual_ms;
+    uint64_t things, sent, received, whole, mem_fails, virtual_ms;
 } totals;
 
 /* ---- on each shard ---- */
@@ -55,6 +55,8 @@ static void end(hs_shard *shard, void *ctx)
     HS_ASSERT(shard->promises.pool.slots_used == 0);
     HS_ASSERT(shard->cancels.pool.slots_used == 0);
     HS_ASSERT(shard->calls.pool.slots_used == 0);
+    HS_ASSERT(!shard->channels.waits.slabs || shard->channels.waits.slots_used == 0);
+    HS_ASSERT(hs_list_empty(&shard->channels.sides) && hs_list_empty(&shard->channels.ended));
 }
 
 /* ---- a run ---- */
@@ -155,6 +157,8 @@ static uint64_t run_seed(uint64_t seed, FILE *trace)
         seeds_fail(fault, ledger_open_all());
     uint64_t hash = sim_world_hash(r.c.w);
     totals.things += ledger_made();
+    totals.sent += r.rt.messages_sent;
+    totals.received += r.rt.messages_received;
     totals.whole += r.rt.whole;
     totals.mem_fails += r.c.mem.fails;
     totals.virtual_ms += (sim_world_now_ns(r.c.w) - begin_ns) / HS_MSEC_NS;
@@ -165,8 +169,10 @@ static uint64_t run_seed(uint64_t seed, FILE *trace)
 static void print_totals(void)
 {
     printf("%" PRIu64 " things began and ended in %" PRIu64 " virtual seconds, %" PRIu64
-           " runs to their end; %" PRIu64 " times no memory",
-           totals.things, totals.virtual_ms / 1000, totals.whole, totals.mem_fails);
+           " runs to their end; %" PRIu64 " messages sent, %" PRIu64 " received at once; %" PRIu64
+           " times no memory",
+           totals.things, totals.virtual_ms / 1000, totals.whole, totals.sent, totals.received,
+           totals.mem_fails);
 }
 
 int main(int argc, char **argv)
