@@ -4,7 +4,8 @@
 # DEPENDS, nothing more: an upward include does not compile. External libraries are given to one
 # layer alone, at the end of this file. A layer without sources has an include path and no objects.
 #
-# hs_program(NAME [INSTALL] sources...)   an executable in build/<preset>/bin on top of all layers.
+# hs_program(NAME [INSTALL] [NO_LTO] sources...)   an executable in build/<preset>/bin on top of all
+# layers.
 # hs_example(NAME source)   one that includes <httpshard/...>, as users of the package do.
 
 set_property(GLOBAL PROPERTY HS_LAYERS "")
@@ -40,13 +41,15 @@ function(hs_layer name)
 endfunction()
 
 function(hs_program name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "INSTALL" "" "")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "INSTALL;NO_LTO" "" "")
     add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
     get_property(dirs GLOBAL PROPERTY HS_LAYER_DIRS)
     target_include_directories(${name} PRIVATE ${dirs})
     target_link_libraries(${name} PRIVATE httpshard_static hs_compile)
-    if(HS_LTO)
+    if(HS_LTO AND NOT arg_NO_LTO)
         target_link_options(${name} PRIVATE -flto=auto -O2)
+    elseif(HS_LTO)
+        target_link_options(${name} PRIVATE -fno-lto)
     endif()
     if(arg_INSTALL)
         install(TARGETS ${name} RUNTIME COMPONENT runtime)
@@ -61,7 +64,7 @@ function(hs_example name source)
         get_filename_component(file ${header} NAME)
         file(CREATE_LINK ${header} ${include}/httpshard/${file} SYMBOLIC)
     endforeach()
-    hs_program(${name} ${source})
+    hs_program(${name} NO_LTO ${source})
     set_property(TARGET ${name} PROPERTY INCLUDE_DIRECTORIES ${include})
 endfunction()
 
