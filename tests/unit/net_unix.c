@@ -302,8 +302,8 @@ Test(net_unix, anothers_file_is_not_removed)
 
 Test(net_unix, a_failed_start_leaves_nothing)
 {
-    int other = plain_bound("unix:@hs-test-left", SOCK_STREAM, 5);
-    cr_assert_eq(refused("unix:@hs-test-left"), -EADDRINUSE);
+    int other = plain_bound(own_name(), SOCK_STREAM, 5);
+    cr_assert_eq(refused(own_name()), -EADDRINUSE);
     close(other);
     cr_assert_eq(mkdir("s", 0700), 0);
     cr_assert_eq(refused("unix:s"), -EEXIST);
@@ -313,8 +313,7 @@ Test(net_unix, a_failed_start_leaves_nothing)
 
 Test(net_unix, an_abstract_name_is_gone_with_its_socket)
 {
-    char text[64];
-    snprintf(text, sizeof text, "unix:@hs-test-%d", (int)getpid());
+    const char *text = own_name();
     hs_unix *u = open_at(text);
     close(plain_connect(text, SOCK_STREAM));
     cr_assert_eq(refused(text), -EADDRINUSE);

@@ -159,9 +159,9 @@ REAL_TEST(net_unix_stream, much_goes_to_a_slow_reader)
 REAL_TEST(net_unix_stream, the_peer_is_told)
 {
     hs_tcp *tcp = make_tcp(r);
-    hs_listener *local = open_own(tcp, "unix:@hs-test-peer"), *ip = open_own(tcp, "127.0.0.1:0");
+    hs_listener *local = open_own(tcp, own_name()), *ip = open_own(tcp, "127.0.0.1:0");
     hs_unix_peer peer;
-    int clients[2] = {plain_connect("unix:@hs-test-peer", SOCK_STREAM)};
+    int clients[2] = {plain_connect(own_name(), SOCK_STREAM)};
     REAL_UNTIL(r, conns_len == 1);
     cr_assert(hs_ok(hs_unix_peer_of(conns[0].s, &peer)));
     cr_assert_eq(peer.pid, getpid());

@@ -33,6 +33,15 @@ static inline void folder_end(void)
     cr_assert_eq(rmdir(unix_folder), 0, "the folder is not empty");
 }
 
+/* An abstract name of this process: other tests run at the same time, and these names are all of
+ * the machine's. */
+static inline const char *own_name(void)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "unix:@hs-test-%d", (int)getpid());
+    return text;
+}
+
 static inline hs_addr addr_of(const char *text)
 {
     hs_addr addr;
