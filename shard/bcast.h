@@ -77,7 +77,6 @@ static inline bool bcast_any(const bcast_queue *q)
     return q->len > 0 || q->missed > 0;
 }
 
-/* bcast_send.c: what a subscriber's calls run on the source's shard. */
-hs_call_op_fn bcast_want_arrives, bcast_leave_arrives;
-/* bcast_recv.c: make one, fresh; NULL without memory. */
+/* bcast_recv.c: make one, fresh, but for what its calls run on the source's shard; NULL without
+ * memory. */
 hs_subscriber *bcast_subscriber_new(hs_broadcast *b);

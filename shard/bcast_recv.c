@@ -22,8 +22,8 @@ hs_subscriber *bcast_subscriber_new(hs_broadcast *b)
         return NULL;
     *x = (hs_subscriber){
         .from = b, .source = b->shard, .mem = mem, .drop = b->drop, .capacity = b->capacity};
-    x->want = (hs_call_op){.fn = bcast_want_arrives, .done = want_answered};
-    x->leave = (hs_call_op){.fn = bcast_leave_arrives, .done = leave_answered};
+    x->want = (hs_call_op){.done = want_answered};
+    x->leave = (hs_call_op){.done = leave_answered};
     x->parcel.slots = x->slots;
     x->queue.slots = x->slots + b->capacity;
     hs_list_init(&x->link);

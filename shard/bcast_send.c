@@ -100,7 +100,7 @@ static void flush_run(hs_microtask *task)
 
 /* ---- what arrives ---- */
 
-void bcast_want_arrives(hs_call_op *op)
+static void want_arrives(hs_call_op *op)
 {
     hs_subscriber *x = HS_CONTAINER_OF(op, hs_subscriber, want);
     if (bcast_any(&x->queue) || closed(x->from)) {
@@ -111,7 +111,7 @@ void bcast_want_arrives(hs_call_op *op)
     x->want_here = true;
 }
 
-void bcast_leave_arrives(hs_call_op *op)
+static void leave_arrives(hs_call_op *op)
 {
     hs_subscriber *x = HS_CONTAINER_OF(op, hs_subscriber, leave);
     hs_broadcast *b = x->from;
@@ -174,6 +174,8 @@ hs_err hs_broadcast_subscribe(hs_broadcast *b, hs_subscriber **out)
     HS_ENSURE(!shard_ending_now(b->shard), HS_E_CLOSED);
     hs_subscriber *x = bcast_subscriber_new(b);
     HS_ENSURE(x, -ENOMEM);
+    x->want.fn = want_arrives;
+    x->leave.fn = leave_arrives;
     hs_list_push_back(&b->subscribers, &x->link);
     b->len++;
     *out = x;
