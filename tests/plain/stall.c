@@ -191,8 +191,9 @@ static void wait_done(uint32_t n)
         (void)nanosleep(&tick, NULL);
 }
 
-/* Read the log until a line has `word`, which it returns. */
-static const char *wait_line(const char *word)
+/* Read the log until a line has `word`, which it returns; NULL: for `ms` there was no more (-1:
+ * wait for ever). */
+static const char *wait_line_for(const char *word, int ms)
 {
     for (;;) {
         char *newline = memchr(rig.text + rig.at, '\n', rig.text_len - rig.at);
@@ -204,10 +205,22 @@ static const char *wait_line(const char *word)
                 return line;
             continue;
         }
+        struct pollfd p = {.fd = rig.log[0], .events = POLLIN};
+        int ready = poll(&p, 1, ms);
+        CHECK(ready >= 0 || errno == EINTR);
+        if (ready == 0)
+            return NULL;
+        if (ready < 0)
+            continue;
         ssize_t n = read(rig.log[0], rig.text + rig.text_len, sizeof rig.text - 1 - rig.text_len);
         CHECK(n > 0);
         rig.text_len += (size_t)n;
     }
+}
+
+static const char *wait_line(const char *word)
+{
+    return wait_line_for(word, -1);
 }
 
 /* The number after `word` in `line`. */
@@ -223,21 +236,16 @@ static uint64_t counted(const char *name)
     return hs_counters_find(hs_shard_counters(hs_group_shard(rig.group, 1)), name);
 }
 
-/* Whether the log has more to read within two seconds. */
-static bool log_goes_on(void)
-{
-    struct pollfd p = {.fd = rig.log[0], .events = POLLIN};
-    return memchr(rig.text + rig.at, '\n', rig.text_len - rig.at) || poll(&p, 1, 2000) > 0;
-}
-
+/* A watchdog that got no processor saw nothing, or not whose it was: then for longer. */
 static const char *ask_and_read(work_fn *work, const char *label)
 {
     for (rig.hold_ms = 100;; rig.hold_ms *= 2) {
         uint32_t done = atomic_load(&rig.done);
         ask(work, label);
         wait_done(done + 1);
-        if (log_goes_on())
-            return wait_line(label);
+        const char *line = wait_line_for(label, 2000);
+        if (line)
+            return line;
         fprintf(stderr, "%s: %" PRIu64 " ms were not seen\n", label, rig.hold_ms);
     }
 }
