@@ -1,8 +1,8 @@
 /* Counters: named numbers that one shard counts and anybody may read.
  *
- * Owns: a fixed table; a layer registers its names at start and counts by the number it got. Each
- * value is written by its shard alone with a plain add, and is an atomic only so that another
- * thread may read it at any moment without stopping the shard. Tested by:
+ * Owns: a fixed table; a layer registers its names before it counts and counts by the number it
+ * got. Each value is written by its shard alone with a plain add, and is an atomic only so that
+ * another thread may read it at any moment without stopping the shard. Tested by:
  * tests/unit/core_counters.c. */
 #pragma once
 
@@ -22,17 +22,17 @@ HS_BEGIN_DECLS
 typedef struct hs_counters {
     const char *names[HS_COUNTERS_MAX];
     HS_ATOMIC_U64 values[HS_COUNTERS_MAX];
-    uint32_t len;
+    HS_ATOMIC_U32 len; /* told after the name, as others look while a layer registers late */
 } hs_counters;
 
 /* Make `c` empty. Shard: owner, before others read. */
 HS_API void hs_counters_init(hs_counters *c);
 
 /* Find or add the counter `name` (static storage); *id is its number.
- * Errors: HS_E_LIMIT. Shard: owner, before others read. */
+ * Errors: HS_E_LIMIT. Shard: owner only; others may read meanwhile. */
 HS_API HS_NODISCARD hs_err hs_counters_register(hs_counters *c, const char *name, uint32_t *id);
 
-/* Add `n` to counter `id`. Shard: owner only. */
+/* Add `n` to counter `id`. Thread: one for each counter, as a rule its shard's. */
 HS_API void hs_count(hs_counters *c, uint32_t id, uint64_t n);
 
 /* The value of counter `id` now. Thread: any. */
