@@ -134,15 +134,8 @@ bool blocking_waits(const hs_shard *s)
 static work *next_arrived(hs_shard *s)
 {
     blocking_state *bs = &s->blocking;
-    if (!bs->arrived) {
-        blocking_job *job = atomic_exchange(&s->blocking_done, NULL);
-        while (job) {
-            blocking_job *next = job->next;
-            job->next = bs->arrived;
-            bs->arrived = job;
-            job = next;
-        }
-    }
+    if (!bs->arrived)
+        bs->arrived = blocking_jobs_take(&s->blocking_done);
     blocking_job *job = bs->arrived;
     if (!job)
         return NULL;

@@ -50,15 +50,8 @@ bool blocking_job_claim(blocking_job *job, blocking_job_state state)
 static blocking_job *take_job(blocking_pool *p)
 {
     pthread_mutex_lock(&p->take);
-    if (!p->first) {
-        blocking_job *job = atomic_exchange(&p->inbox, NULL);
-        while (job) {
-            blocking_job *next = job->next;
-            job->next = p->first;
-            p->first = job;
-            job = next;
-        }
-    }
+    if (!p->first)
+        p->first = blocking_jobs_take(&p->inbox);
     blocking_job *job = p->first;
     HS_ASSERT(job != NULL);
     p->first = job->next;

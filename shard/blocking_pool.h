@@ -36,6 +36,19 @@ struct blocking_job {
     HS_ATOMIC_U32 state; /* blocking_job_state */
 };
 
+/* All jobs of a from onto which several threads push, the first that came first. */
+static inline blocking_job *blocking_jobs_take(_Atomic(blocking_job *) *from)
+{
+    blocking_job *first = NULL, *job = atomic_exchange(from, NULL);
+    while (job) {
+        blocking_job *next = job->next;
+        job->next = first;
+        first = job;
+        job = next;
+    }
+    return first;
+}
+
 /* Whether the job, which was queued, is in `state` now; false: somebody else was first. */
 bool blocking_job_claim(blocking_job *job, blocking_job_state state);
 
