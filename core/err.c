@@ -29,6 +29,16 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_LAGGED] = {"HS_E_LAGGED", "too slow: some messages were missed", HS_ERR_LIMIT},
     [HS_E_END] = {"HS_E_END", "the peer has ended", HS_ERR_CLOSED},
     [HS_E_TRUNCATED] = {"HS_E_TRUNCATED", "the peer ended in the middle", HS_ERR_PROTOCOL},
+    [HS_E_TLS] = {"HS_E_TLS", "TLS: refused by one side", HS_ERR_PROTOCOL},
+    [HS_E_CERT] = {"HS_E_CERT", "certificate: not accepted", HS_ERR_PROTOCOL},
+    [HS_E_CERT_UNKNOWN] = {"HS_E_CERT_UNKNOWN", "certificate: no trusted root", HS_ERR_PROTOCOL},
+    [HS_E_CERT_HOST] = {"HS_E_CERT_HOST", "certificate: of another host", HS_ERR_PROTOCOL},
+    [HS_E_CERT_TIME] = {"HS_E_CERT_TIME", "certificate: expired, or too early", HS_ERR_PROTOCOL},
+    [HS_E_CERT_USAGE] = {"HS_E_CERT_USAGE", "certificate: not for this use", HS_ERR_PROTOCOL},
+    [HS_E_CERT_REVOKED] = {"HS_E_CERT_REVOKED", "certificate: revoked", HS_ERR_PROTOCOL},
+    [HS_E_FORBIDDEN] = {"HS_E_FORBIDDEN", "not allowed by the caller", HS_ERR_USAGE},
+    [HS_E_REDIRECT] = {"HS_E_REDIRECT", "redirected, or too often", HS_ERR_PROTOCOL},
+    [HS_E_CODING] = {"HS_E_CODING", "a broken or unwanted content coding", HS_ERR_PROTOCOL},
 };
 
 static hs_err_kind class_of_errno(int errno_value)

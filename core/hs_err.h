@@ -29,6 +29,16 @@ enum {
     HS_E_LAGGED,       /* some messages were missed: the next ones can be received */
     HS_E_END,          /* the peer has ended, and all that it sent was read */
     HS_E_TRUNCATED,    /* the peer has ended in the middle of something */
+    HS_E_TLS,          /* the handshake or a record was refused, by us or by the peer */
+    HS_E_CERT,         /* the peer's certificate is not accepted, for none of the reasons below */
+    HS_E_CERT_UNKNOWN, /* no root that is trusted has signed it */
+    HS_E_CERT_HOST,    /* it names another host */
+    HS_E_CERT_TIME,    /* expired, or not valid yet */
+    HS_E_CERT_USAGE,   /* it was not made for this use */
+    HS_E_CERT_REVOKED, /* its issuer has taken it back */
+    HS_E_FORBIDDEN,    /* an address or a target that the caller did not allow */
+    HS_E_REDIRECT,     /* redirected, where that is an error, or too often */
+    HS_E_CODING,       /* a content coding that is broken, or that nobody asked for */
     HS_E_MAX_
 };
 
