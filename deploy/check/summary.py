@@ -19,6 +19,18 @@ def skipped_cases(name, output):
             for match in SKIPPED_CASE.finditer(output)]
 
 
+# What names the case that failed: unittest's, the sanitizers' and Criterion's words.
+FAILED_CASE = re.compile(r"^(?:FAIL|ERROR): .*|^SUMMARY: .*Sanitizer.*|^.*runtime error: .*|"
+                         r"^\w*(?:Error|Exception): .*|^\[FAIL\] .*", re.M)
+
+
+def reason(output):
+    """Why a test failed: the first lines that name a case, and the last that it printed."""
+    named = [line.strip()[:200] for line in FAILED_CASE.findall(output)][:4]
+    last = [line.strip() for line in output.splitlines() if line.strip()][-2:]
+    return " / ".join(dict.fromkeys(named + last))
+
+
 def read_preset(logs, preset):
     """The results of a preset: a list of (name, 'passed'|'failed'|'skipped', seconds, why)."""
     path = os.path.join(logs, preset + ".xml")
@@ -41,8 +53,7 @@ def read_preset(logs, preset):
             else:
                 why = "did not run: " + case.find("skipped").get("message", "")
         elif case.find("failure") is not None:
-            last = [line.strip() for line in output.splitlines() if line.strip()][-2:]
-            why = " / ".join(last) or case.find("failure").get("message", "")
+            why = reason(output) or case.find("failure").get("message", "")
         elif case.get("status") == "run":
             state = "passed"
         results.append((case.get("name"), state, float(case.get("time") or 0), why))
@@ -62,9 +73,16 @@ def read_notes(logs, presets):
     return notes
 
 
+def slowest(preset, results):
+    """What to look at first when the whole takes too long."""
+    longest = sorted(results, key=lambda result: -result[2])[:6]
+    return f"slowest of {preset}: " + ", ".join(f"{name} {seconds:.0f} s"
+                                                 for name, _, seconds, _ in longest)
+
+
 def main(logs, presets):
     total = {"passed": 0, "failed": 0, "skipped": 0}
-    lines = []
+    lines, slow = [], []
     print(f"\n{'preset':<10}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for preset in presets:
         results = read_preset(logs, preset)
@@ -74,9 +92,10 @@ def main(logs, presets):
               f"{seconds:>9.1f}")
         for state in total:
             total[state] += count[state]
+        slow.append(slowest(preset, results))
         lines += [f"{state}: {preset} {name}: {why}" for name, state, _, why in results
                   if state != "passed"]
-    for block in (read_notes(logs, presets), sorted(lines)):
+    for block in (slow, read_notes(logs, presets), sorted(lines)):
         if block:
             print("\n" + "\n".join(block))
     if total["failed"]:
