@@ -35,7 +35,8 @@ static const hs_net special_v4[] = {
     V4(240, 0, 0, 0, 4),      /* reserved (RFC 1112), and 255.255.255.255 */
 };
 
-/* All that IANA hands out as global unicast; every other block is special, or not in use. */
+/* The other way round: all that IANA hands out as global unicast, since every other block is
+ * special or not in use, and most of the space is. */
 static const hs_net global_v6 = V6(3, 0x20);
 /* What is special in it. */
 static const hs_net special_v6[] = {
