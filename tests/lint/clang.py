@@ -1,9 +1,12 @@
 """clang's warnings are errors, too: clang.py COMPILE_COMMANDS.JSON
 
 Reads every C file of the tree with the flags that gcc compiles it with, and checks its syntax and
-its warnings with clang. Nothing is generated, so that it takes a tenth of a build.
+its warnings with clang. Nothing is generated, so that it takes a tenth of a build; and a file that
+clang was content with is not read again until it, a header of its, or its flags change.
 """
 import concurrent.futures
+import functools
+import hashlib
 import json
 import os
 import shlex
@@ -33,6 +36,34 @@ def check(flags, directory, text=None):
     return run.stderr if run.returncode != 0 else None
 
 
+@functools.cache
+def changed_ns(path):
+    return os.stat(path).st_mtime_ns
+
+
+def unchanged(stamp):
+    """Whether nothing that `stamp` lists, which clang wrote, has changed since."""
+    try:
+        with open(stamp, encoding="utf-8") as file:
+            listed = file.read().replace("\\\n", " ").split(":", 1)[1].split()
+        made = os.stat(stamp).st_mtime_ns
+        return all(changed_ns(path) < made for path in listed)
+    except (OSError, IndexError):
+        return False
+
+
+def check_entry(entry, stamps):
+    """What clang says of a file; None where it is content, now or before."""
+    command = entry["command"]
+    stamp = os.path.join(stamps, hashlib.sha256(command.encode()).hexdigest() + ".d")
+    if unchanged(stamp):
+        return None
+    said = check([*flags_of(command), "-MD", "-MF", stamp], entry["directory"])
+    if said is not None and os.path.exists(stamp):
+        os.remove(stamp)
+    return said
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         entries = [e for e in json.load(file) if e["file"].endswith(".c")]
@@ -43,9 +74,11 @@ def main(path):
     warn = [flag for flag in first if flag.startswith("-W")]
     if check([*warn, "-x", "c", "-"], ".", BAD) is None:
         sys.exit("clang does not see a comparison of different signs: the flags warn of nothing")
+    stamps = os.path.join(os.path.dirname(os.path.abspath(path)), "lint.clang")
+    os.makedirs(stamps, exist_ok=True)
     jobs = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        said = pool.map(lambda e: check(flags_of(e["command"]), e["directory"]), entries)
+        said = pool.map(lambda entry: check_entry(entry, stamps), entries)
         found = [text for text in said if text is not None]
     for text in found:
         print(text)
