@@ -6,7 +6,7 @@
 #   hs_plain_test(NAME sources... [ARGS a..] [TIMEOUT s])   a program that exits 0; label plain
 #   hs_sim_test(NAME sources... [ARGS a..] [TIMEOUT s])     the same; label sim
 #   hs_fuzz_target(NAME sources... CORPUS dir)   LLVMFuzzerTestOneInput; label fuzz. In the preset
-#                                            fuzz it fuzzes for 20 s (600 s in a long run);
+#                                            fuzz it fuzzes for 10 s (600 s in a long run);
 #                                            elsewhere it replays the corpus
 #   hs_script_test(NAME LABEL l COMMAND c... [TIMEOUT s] [SERIAL])   any command
 #
@@ -135,7 +135,7 @@ function(hs_fuzz_target name)
         # What it finds goes to the build tree; the corpus in the source tree is only read.
         set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
         file(MAKE_DIRECTORY ${found}/corpus)
-        set(seconds 20)
+        set(seconds 10)
         if(HTTPSHARD_LONG_TESTS)
             set(seconds 600)
         endif()
