@@ -224,31 +224,42 @@ static HS_COLD hs_err refuse(hs_promise *promise, const char *what)
     return hs_err_of(HS_E_USAGE);
 }
 
-hs_err hs_await(hs_promise *promise, void *out)
+/* What the promise came to, or why nobody waits for it. */
+static inline hs_outcome await(hs_promise *promise)
 {
     HS_ASSERT(promise != NULL);
     fiber *f = running_fiber();
     if (HS_UNLIKELY(!f))
-        return refuse(promise, "hs_await was called off a fiber: run the caller by "
-                               "hs_fiber_start, or use hs_then");
+        return hs_error(refuse(promise, "hs_await was called off a fiber: run the caller by "
+                                        "hs_fiber_start, or use hs_then"));
     if (HS_UNLIKELY(promise == f->promise))
-        return refuse(promise, "a fiber awaits its own end");
+        return hs_error(refuse(promise, "a fiber awaits its own end"));
     if (!hs_ok(f->why)) {
         hs_promise_ignore(promise);
-        return f->why;
+        return hs_error(f->why);
     }
     hs_react(promise, &f->reaction, arrived);
     f->state = FIBER_AWAITS;
     leave(f, false);
     if (!f->came)
-        return f->why;
-    hs_outcome o = f->outcome;
+        return hs_error(f->why);
     f->came = false;
+    return f->outcome;
+}
+
+hs_err hs_await(hs_promise *promise, void *out)
+{
+    hs_outcome o = await(promise);
     if (out && hs_ok(o.err))
         memcpy(out, &o.value, sizeof o.value);
     else if (o.drop)
         o.drop(o.value);
     return o.err;
+}
+
+hs_outcome hs_await_outcome(hs_promise *promise)
+{
+    return await(promise);
 }
 
 /* The fiber whose turn it is; one in a task, so that others come in between. */

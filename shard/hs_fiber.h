@@ -43,6 +43,10 @@ HS_API hs_promise *hs_fiber_start_at(hs_shard *shard, const char *name, hs_fiber
  * HS_E_USAGE, with a log line, when the caller is not on a fiber, or awaits its own end. */
 HS_API HS_NODISCARD hs_err hs_await(hs_promise *promise, void *out);
 
+/* The same, with what more is known of a rejection, such as the address that a dial is about: the
+ * value, or the detail, is the caller's, to be freed by the outcome's `drop` where it has one. */
+HS_API HS_NODISCARD hs_outcome hs_await_outcome(hs_promise *promise);
+
 /* Let others run, and go on after the tasks that are ready now. One that only yields keeps nobody
  * waiting at a stop. Errors: as hs_await. */
 HS_API HS_NODISCARD hs_err hs_yield(void);

@@ -71,6 +71,32 @@ Test(shard_fiber, an_awaited_rejection_is_returned_and_its_detail_dropped)
     cr_assert_eq(end_of(p), -ECONNRESET);
 }
 
+static hs_err wants_the_outcome(void *arg)
+{
+    hs_outcome o = hs_await_outcome(arg);
+    cr_assert_null(o.promise);
+    cr_assert_eq(o.value, &drops);
+    cr_assert_eq(drops, 0); /* it is the fiber's, whatever it is */
+    o.drop(o.value);
+    return o.err;
+}
+
+Test(shard_fiber, the_whole_outcome_brings_the_detail_of_a_rejection)
+{
+    for (int32_t code = 0; code >= -ECONNRESET; code -= ECONNRESET) {
+        hs_promise *awaited = make();
+        hs_promise *p = hs_fiber_start(b.shard, "test", wants_the_outcome, awaited, NULL);
+        hs_outcome o = owned();
+        o.err = hs_err_of(code);
+        drops = 0;
+        settle(awaited, o);
+        cr_assert_eq(drops, 1);
+        cr_assert_eq(end_of(p), code);
+    }
+    hs_promise *settled = hs_promise_settled(b.shard, owned());
+    cr_assert_eq(hs_await_outcome(settled).err.code, HS_E_USAGE); /* off a fiber */
+}
+
 static hs_err cares_for_nothing(void *arg)
 {
     return hs_await(arg, NULL);
