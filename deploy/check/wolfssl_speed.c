@@ -10,9 +10,11 @@
 #error "wolfSSL was built without WOLFSSL_TLS13_MIDDLEBOX_COMPAT"
 #endif
 #if !defined(HAVE_SESSION_TICKET) || !defined(WOLFSSL_EARLY_DATA) || !defined(HAVE_SNI) || \
-    !defined(HAVE_ALPN) || !defined(HAVE_CRL) || !defined(WOLFSSL_QUIC) || \
-    !defined(HAVE_CERTIFICATE_STATUS_REQUEST)
-#error "wolfSSL lacks tickets, early data, SNI, ALPN, CRL, QUIC or OCSP stapling"
+    !defined(HAVE_ALPN) || !defined(HAVE_CRL) || !defined(HAVE_CERTIFICATE_STATUS_REQUEST)
+#error "wolfSSL lacks tickets, early data, SNI, ALPN, CRL or OCSP stapling"
+#endif
+#ifdef OPENSSL_EXTRA
+#error "wolfSSL was built with the OpenSSL names, which make each connection larger"
 #endif
 
 /* Of the processor, not of the clock on the wall: a busy machine must not look like slow code. */
