@@ -129,6 +129,10 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 #define HS_LINGER_MS 2000
 #define HS_LINGER_BYTES_MAX (256u * 1024)
 
+/* TLS handshakes of a shard that are under way. Each takes about 20 KiB and the time of one round
+ * trip: at the tenth of a second that is far away, four times what a core can compute. */
+#define HS_TLS_HANDSHAKES_MAX 4096
+
 /* Datagram sockets of a shard. */
 #define HS_UDP_SOCKS_MAX 65536
 /* The largest that is received whole: no UDP datagram is larger. A Unix datagram may be, and is cut

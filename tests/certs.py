@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Certificates for tests: `certs.py FOLDER` makes them, once, with the openssl command.
+
+Nothing of them is in the tree. The folder appears whole or not at all, so that several tests may
+ask for it at the same time. NAME.pem is a certificate with what leads to its root, NAME.key its
+key, ca.pem the root. Exits with 77 where there is no openssl.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CONFIG = """
+[ca]
+default_ca = d
+[d]
+dir = .
+database = index
+new_certs_dir = .
+serial = serial
+default_md = sha256
+policy = p
+email_in_dn = no
+unique_subject = no
+[p]
+commonName = supplied
+[req]
+distinguished_name = dn
+prompt = no
+[dn]
+CN = unused
+[root]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[inter]
+basicConstraints = critical,CA:TRUE,pathlen:0
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+"""
+LEAF = """
+[{name}]
+basicConstraints = CA:FALSE
+keyUsage = digitalSignature
+extendedKeyUsage = {usage}
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+{alt}
+"""
+NAMES = ("DNS:server.test,DNS:*.wild.test,DNS:localhost,DNS:Upper.Test,"
+         "IP:127.0.0.1,IP:::1")
+EC = ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+RSA = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+ED = ["ED25519"]
+
+# name, key, names, usage, first day, last day
+LEAVES = [
+    ("server", EC, NAMES, "serverAuth", None, None),
+    ("server_rsa", RSA, NAMES, "serverAuth", None, None),
+    ("server_ed", ED, "DNS:ed.test", "serverAuth", None, None),
+    ("second", EC, NAMES, "serverAuth", None, None),
+    ("other", EC, "DNS:other.test,DNS:exact.wild.test", "serverAuth", None, None),
+    ("expired", EC, NAMES, "serverAuth", "20200101000000Z", "20200201000000Z"),
+    ("future", EC, NAMES, "serverAuth", "20990101000000Z", "20990201000000Z"),
+    ("usage", EC, NAMES, "clientAuth", None, None),
+    ("no_names", EC, "", "serverAuth", None, None),
+    ("client", EC, "DNS:alice.test", "clientAuth", None, None),
+]
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def key_and_request(name, key, common_name):
+    openssl("genpkey", "-algorithm", *key, "-out", f"{name}.key")
+    openssl("req", "-new", "-config", "conf", "-key", f"{name}.key", "-subj", f"/CN={common_name}",
+            "-out", f"{name}.csr")
+
+
+def sign(name, issuer, section, first=None, last=None):
+    openssl("ca", "-batch", "-notext", "-config", "conf", "-cert", f"{issuer}.crt",
+            "-keyfile", f"{issuer}.key", "-in", f"{name}.csr", "-out", f"{name}.crt",
+            "-extensions", section, "-startdate", first or "20200101000000Z",
+            "-enddate", last or "20990101000000Z")
+
+
+def join(out, *parts):
+    with open(out, "wb") as f:
+        for part in parts:
+            with open(part, "rb") as p:
+                f.write(p.read())
+
+
+def root(name):
+    openssl("genpkey", "-algorithm", *EC, "-out", f"{name}.key")
+    openssl("req", "-x509", "-new", "-config", "conf", "-extensions", "root", "-key",
+            f"{name}.key", "-subj", f"/CN={name}", "-days", "3650", "-out", f"{name}.crt")
+    join(f"{name}.pem", f"{name}.crt")
+
+
+def make():
+    with open("conf", "w", encoding="ascii") as f:
+        f.write(CONFIG)
+        for name, _, names, usage, _, _ in LEAVES:
+            alt = f"subjectAltName = {names}" if names else ""
+            f.write(LEAF.format(name=f"leaf_{name}", usage=usage, alt=alt))
+    with open("index", "w", encoding="ascii"):
+        pass
+    with open("serial", "w", encoding="ascii") as f:
+        f.write("1000\n")
+    root("ca")
+    root("ca_other")
+    key_and_request("inter", EC, "inter")
+    sign("inter", "ca", "inter")
+    for name, key, _, _, first, last in LEAVES:
+        key_and_request(name, key, f"{name}.test")
+        sign(name, "inter", f"leaf_{name}", first, last)
+        join(f"{name}.pem", f"{name}.crt", "inter.crt")
+    openssl("req", "-x509", "-new", "-config", "conf", "-extensions", "leaf_server", "-key",
+            "server.key", "-subj", "/CN=self.test", "-days", "3650", "-out", "self.pem")
+    join("self.key", "server.key")
+
+
+def main():
+    out = os.path.abspath(sys.argv[1])
+    if os.path.isdir(out):
+        return 0
+    if not shutil.which("openssl"):
+        print("SKIP: no openssl command")
+        return 77
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="certs-", dir=os.path.dirname(out))
+    os.chdir(folder)
+    try:
+        make()
+    except subprocess.CalledProcessError as e:
+        sys.exit(f"{' '.join(e.cmd)}: {e.stderr.decode()}")
+    os.chdir("/")
+    try:
+        os.rename(folder, out)
+    except OSError:
+        shutil.rmtree(folder)  # another one was faster
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+/* Whom a certificate names, and whether that is who was meant (RFC 9525).
+ *
+ * Owns: the comparison of names. Only subjectAltName counts, never the subject's common name; a
+ * wildcard is a whole first label and stands for one label; addresses are compared as bytes.
+ * Tested by: tests/unit/tls_names.c. */
+#include <arpa/inet.h>
+
+#include "tls.h"
+
+enum { ALT_DNS = 0x82, ALT_ADDRESS = 0x87 };
+
+static bool name_byte(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
+
+bool tls_name_ok(hs_span name)
+{
+    size_t label = 0;
+    if (name.len == 0 || name.len > 255)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '.' && label == 0)
+            return false;
+        if (name.ptr[i] != '.' && !name_byte(name.ptr[i]))
+            return false;
+        label = name.ptr[i] == '.' ? 0 : label + 1;
+        if (label > 63)
+            return false;
+    }
+    return true;
+}
+
+bool tls_is_address(hs_span host, uint8_t out[16], size_t *len)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        host = hs_span_of(host.ptr + 1, host.len - 2);
+    if (host.len == 0 || host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    *len = 4;
+    if (inet_pton(AF_INET, text, out) == 1)
+        return true;
+    *len = 16;
+    return inet_pton(AF_INET6, text, out) == 1;
+}
+
+/* A trailing dot says that the name is whole, and is no part of it. */
+static hs_span without_dot(hs_span name)
+{
+    if (name.len > 1 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    return name;
+}
+
+/* Both without a dot at the end. */
+static bool matches(hs_span pattern, hs_span host)
+{
+    if (pattern.len < 2 || pattern.ptr[0] != '*' || pattern.ptr[1] != '.')
+        return tls_name_ok(pattern) && hs_span_eq_nocase(pattern, host);
+    hs_span suffix = hs_span_from(pattern, 1);
+    const uint8_t *dot = memchr(host.ptr, '.', host.len);
+    /* "*.com" names nobody: there must be a dot in what follows the wildcard's own. */
+    if (!dot || dot == host.ptr || !tls_name_ok(hs_span_from(suffix, 1)) ||
+        !memchr(suffix.ptr + 1, '.', suffix.len - 1))
+        return false;
+    return hs_span_eq_nocase(suffix, hs_span_from(host, (size_t)(dot - host.ptr)));
+}
+
+bool tls_names_host(const tls_der *der, hs_span host)
+{
+    uint8_t address[16], tag;
+    size_t len = 0;
+    bool is_address = tls_is_address(host, address, &len);
+    hs_span list = der->alt_names, name;
+    host = without_dot(host);
+    if (!is_address && !tls_name_ok(host))
+        return false;
+    while (tls_der_next(&list, &tag, &name)) {
+        if (is_address && tag == ALT_ADDRESS && hs_span_eq(name, hs_span_of(address, len)))
+            return true;
+        if (!is_address && tag == ALT_DNS && matches(without_dot(name), host))
+            return true;
+    }
+    return false;
+}
+
+bool tls_names_each(const tls_der *der, bool (*fn)(hs_span name, void *ctx), void *ctx)
+{
+    hs_span list = der->alt_names, name;
+    uint8_t tag;
+    bool more = true;
+    while (more && tls_der_next(&list, &tag, &name))
+        if (tag == ALT_DNS)
+            more = fn(without_dot(name), ctx);
+    return more;
+}

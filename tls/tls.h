@@ -1,0 +1,294 @@
+/* The inside of the TLS layer.
+ *
+ * mem.c gives wolfSSL its memory; load.c and ctx.c make contexts; box.c publishes them; hello.c
+ * reads a ClientHello and pick.c chooses a certificate for it; der.c and names.c look into
+ * certificates, verify.c judges them; record.c moves bytes through wolfSSL, conn.c is a stream's
+ * life, accept.c a server's handshakes, secure.c a client's, tls.c a shard's whole. */
+#pragma once
+
+#include <errno.h>
+
+#include <wolfssl/options.h>
+
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/ssl.h>
+
+#include "hs_assert.h"
+#include "hs_limits.h"
+#include "hs_list.h"
+#include "hs_tls.h"
+
+/* One record's plaintext at most (RFC 8446 section 5.1). */
+#define TLS_RECORD_BYTES 16384
+/* A ClientHello, with the heads of its records. */
+#define TLS_HELLO_BYTES_MAX 20480
+#define TLS_NAMES_MAX 128 /* of one certificate */
+
+/* ---- contexts ---- */
+
+/* The kinds of keys that a client can check signatures of, as bits. */
+enum { TLS_KEY_RSA = 1, TLS_KEY_ECDSA = 2, TLS_KEY_ED25519 = 4 };
+
+/* A name of a certificate: lower case, a wildcard without its "*". */
+typedef struct tls_name {
+    uint8_t *ptr;
+    uint16_t len;
+    bool wildcard;
+} tls_name;
+
+/* A certificate with its key, ready for use. */
+typedef struct tls_slot {
+    WOLFSSL_CTX *wolf;
+    uint32_t kind; /* TLS_KEY_... */
+    uint32_t names_len;
+    tls_name *names;
+} tls_slot;
+
+struct hs_tls_ctx {
+    const hs_mem *mem;
+    _Atomic(uint32_t) refs;
+    bool client;
+    hs_tls_client_auth client_auth;
+    uint32_t slots_len, slots_max; /* at least 1; of a client 1 */
+    uint32_t alpn_len;
+    struct {
+        uint8_t len;
+        char text[HS_TLS_ALPN_BYTES_MAX];
+    } alpn[HS_TLS_ALPN_MAX];
+    tls_slot slots[]; /* slots_max */
+};
+
+/* ---- connections ---- */
+
+typedef enum tls_state {
+    TLS_HELLO,     /* a server that waits for the whole ClientHello */
+    TLS_HANDSHAKE, /* under way */
+    TLS_OPEN,
+    TLS_CLOSING, /* the user closed; the rest of the queue goes out */
+    TLS_ENDED,   /* our part is over; `plain` will be gone soon, or is */
+} tls_state;
+
+typedef struct tls_conn tls_conn;
+
+/* What a connection needs during its handshake alone. */
+typedef struct tls_hs {
+    tls_conn *conn;
+    hs_list link; /* of a server: in tls->waiting or tls->busy */
+    hs_timer timer;
+    uint32_t hello_need; /* of a server: look at the hello again when this much is there */
+    bool waiting;        /* of a server: in which list */
+    struct tls_ask *ask; /* of a client; NULL: of a server */
+    int wolf_err;        /* that it failed with */
+    uint8_t sni_len;
+    uint8_t sni[255]; /* as it was asked for */
+} tls_hs;
+
+struct tls_conn {
+    hs_stream s;
+    hs_stream *plain; /* NULL: gone */
+    hs_tls *tls;
+    hs_tls_ctx *ctx;
+    WOLFSSL *ssl;  /* NULL before the hello is there, and after the end */
+    tls_hs *hs;    /* NULL: the handshake is over */
+    hs_chain out;  /* plaintext to be sent */
+    hs_chain held; /* what came and cannot be looked at yet */
+    hs_span in;    /* what came and is being looked at: only inside of a callback */
+    hs_microtask again;
+    uint64_t wrote_ns;   /* when a record was written last */
+    uint32_t flight;     /* plaintext of the records since a pause, as far as it matters */
+    uint32_t slot_bytes; /* 0: from tls->conns; else from the shard's memory */
+    uint8_t state;       /* tls_state */
+    bool paused : 1;
+    bool taken : 1;     /* the user has it */
+    bool end_heard : 1; /* the peer's close_notify was told */
+    bool plain_end : 1; /* the plain stream has ended */
+    bool orphan : 1;    /* its handshake failed: nobody will ever have it */
+    bool failed : 1;    /* `why` is set, and is an error */
+    int16_t why;
+    int16_t io_why; /* why the plain stream took no bytes */
+    uint8_t owner[] __attribute__((aligned(16)));
+};
+
+struct hs_tls {
+    hs_shard *shard;
+    hs_tls_shard_options options;
+    hs_tls_box *box;
+    hs_tls_ctx *ctx; /* what was in the box when `generation` was there */
+    uint32_t generation;
+    uint32_t refs; /* of a client's: itself and each of its streams */
+    hs_pool conns, handshakes;
+    hs_list waiting, busy; /* handshakes of a server, the oldest first */
+    uint32_t waiting_len, busy_len;
+    hs_trim trim;
+    uint8_t *in, *out; /* one record each, of TLS_RECORD_BYTES: plaintext that is looked at */
+    uint8_t *hello;    /* TLS_HELLO_BYTES_MAX, twice */
+    uint32_t count_handshakes, count_failed, count_given_up;
+};
+
+/* mem.c: make wolfSSL ready, once for the process. Errors: HS_E_INTERNAL. Thread: any. */
+HS_NODISCARD hs_err tls_library(void);
+/* From here until the next call on this thread, wolfSSL takes its memory from `mem`; NULL: from the
+ * shard's, or the system's where there is no shard. Returns what was set before. */
+const hs_mem *tls_mem_set(const hs_mem *mem);
+
+/* hello.c */
+typedef struct tls_hello {
+    hs_span sni;   /* empty: none, or none that is a name */
+    hs_span alpn;  /* the list as it came: a length and a name each */
+    uint32_t keys; /* TLS_KEY_..., by the signatures that the client takes */
+} tls_hello;
+
+typedef enum tls_hello_result {
+    TLS_HELLO_DONE,
+    TLS_HELLO_MORE,  /* *need says how many bytes there must be before a next look */
+    TLS_HELLO_BAD,   /* not a ClientHello, or not one that we could answer */
+    TLS_HELLO_PLAIN, /* letters: a line of some other protocol */
+} tls_hello_result;
+
+/* Look at the `len` first bytes of a connection. What *hello refers to is in `bytes` or in
+ * `scratch` (TLS_HELLO_BYTES_MAX). Whether it keeps to every rule is not judged here: wolfSSL reads
+ * it again. */
+tls_hello_result tls_hello_read(const uint8_t *bytes, size_t len, uint8_t *scratch,
+                                tls_hello *hello, uint32_t *need);
+
+/* Take the next protocol of an ALPN list. False at its end. */
+bool tls_alpn_next(hs_span *list, hs_span *protocol);
+
+/* der.c: see there. */
+typedef struct tls_der {
+    hs_span serial;
+    hs_span subject, not_before, not_after, key_oid; /* contents; a time with its tag */
+    hs_span alt_names; /* contents of the extension's sequence; empty: none */
+} tls_der;
+
+/* Take the next element. False at the end, or where it is broken. */
+bool tls_der_next(hs_span *from, uint8_t *tag, hs_span *content);
+/* Find the parts of a certificate. False where it is broken. */
+bool tls_der_cert(hs_span cert, tls_der *out);
+/* The subject's last common name; empty: none. */
+hs_span tls_der_common_name(const tls_der *der);
+/* A time as "2026-11-21 01:02:03 UTC"; false where it is none. */
+bool tls_der_time(hs_span time, char out[32]);
+
+/* names.c */
+/* Whether `name` is one that a certificate may be asked for or hold: labels of letters, digits, '-'
+ * and '_'. */
+bool tls_name_ok(hs_span name);
+/* Whether the certificate's subjectAltName names `host`, a name or an address in numbers. */
+bool tls_names_host(const tls_der *der, hs_span host);
+/* Whether `host` is an address in numbers; *len bytes of it. */
+bool tls_is_address(hs_span host, uint8_t out[16], size_t *len);
+/* Call `fn` for each DNS name of a certificate until it says false. Returns what it said last. */
+bool tls_names_each(const tls_der *der, bool (*fn)(hs_span name, void *ctx), void *ctx);
+
+/* load.c */
+/* Read the whole file. *out is of `mem`, to be given back with its length + 1: a NUL follows. */
+HS_NODISCARD hs_err tls_load(const hs_mem *mem, const char *file, uint8_t **out, size_t *len,
+                             hs_tls_why *why);
+/* Why, in words; returns `err`. */
+HS_NODISCARD hs_err tls_say(hs_tls_why *why, hs_err err, const char *format, ...) HS_PRINTF(3, 4);
+/* Load the roots of `file` (NULL: the system's) into `wolf`. */
+HS_NODISCARD hs_err tls_load_roots(const hs_mem *mem, WOLFSSL_CTX *wolf, const char *file,
+                                   hs_tls_why *why);
+
+/* pick.c: the certificate for a hello. Never NULL. */
+const tls_slot *tls_pick(const hs_tls_ctx *ctx, const tls_hello *hello);
+/* The protocol for a hello; -1: none was asked for, -2: none that we have. */
+int tls_pick_alpn(const hs_tls_ctx *ctx, const tls_hello *hello);
+
+/* ---- records: record.c ---- */
+
+/* wolfSSL's way to the plain stream; `ctx` is the connection. */
+int tls_io_recv(WOLFSSL *ssl, char *out, int room, void *ctx);
+int tls_io_send(WOLFSSL *ssl, char *bytes, int len, void *ctx);
+
+/* Encrypt what is in c->out, as far as the plain stream has room. Errors: -ENOMEM, HS_E_TLS, why
+ * the plain stream takes nothing. */
+HS_NODISCARD hs_err tls_seal(tls_conn *c);
+
+typedef enum tls_read {
+    TLS_READ_MORE, /* there is, or may be, more */
+    TLS_READ_DRY,  /* until more comes */
+    TLS_READ_END,  /* the peer has said that it sends no more */
+    TLS_READ_FAILED
+} tls_read;
+
+/* Decrypt up to a record's worth to tls->in. *len bytes are there whatever is returned. */
+tls_read tls_unseal(tls_conn *c, size_t *len, hs_err *err);
+
+/* What wolfSSL's error means. */
+HS_NODISCARD hs_err tls_err_of(const tls_conn *c, int wolf_err);
+
+/* ---- a stream's life: conn.c ---- */
+
+extern const hs_stream_events tls_plain_events;
+
+/* Prepare zeroed memory: the stream is on `plain`, whose events are ours from here on. */
+void tls_conn_init(tls_conn *c, hs_tls *tls, hs_stream *plain);
+/* The handshake is over: the user has it, or will. */
+void tls_conn_open(tls_conn *c);
+/* Look at what came: decrypt it and tell the user. From a callback of the loop. */
+void tls_conn_input(tls_conn *c);
+/* End it: with what is queued, such as an alert, or at once. `closed` or the handshake's own end
+ * follows. */
+void tls_conn_fail(tls_conn *c, hs_err why);
+void tls_conn_die(tls_conn *c, hs_err why);
+/* Nothing refers to it any more. */
+void tls_conn_free(tls_conn *c);
+
+/* ---- handshakes: shake.c ---- */
+
+/* Go on with it. From a callback of the loop. */
+void tls_shake(tls_conn *c);
+/* A plain stream's bytes for a connection that is not open yet. */
+void tls_shake_data(tls_conn *c, hs_span bytes);
+/* It is over, and not well; `c` is not freed by it. */
+void tls_shake_ended(tls_conn *c, hs_err why);
+/* What it came to. */
+void tls_info_fill(const tls_conn *c, hs_tls_info *out);
+
+/* accept.c: the server's side of it. */
+void tls_accept_hello(tls_conn *c, hs_span bytes);
+void tls_accept_over(tls_conn *c);
+void tls_accept_ended(tls_conn *c);
+
+/* secure.c: the client's side of it. */
+typedef struct tls_ask {
+    hs_promise *promise;
+    hs_cancel *cancel;
+    hs_cancel_hook hook;
+    tls_conn *conn;
+    hs_err err; /* of the certificate; HS_OK: nothing is wrong with it */
+    char text[200];
+    bool unverified;
+    uint8_t host_len;
+    uint8_t host[255];
+} tls_ask;
+
+void tls_secure_over(tls_conn *c);
+void tls_secure_ended(tls_conn *c, hs_err why);
+
+/* ---- certificates of peers: verify.c ---- */
+
+/* wolfSSL's question about a peer's certificate. */
+int tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
+/* Of an error of wolfSSL: HS_E_CERT..., or HS_OK where it is about something else. */
+HS_NODISCARD hs_err tls_cert_err(int wolf_err);
+/* Why a handshake failed with `err`, in words. */
+void tls_why_text(const tls_conn *c, hs_err err, char *out, size_t room);
+
+/* ---- the shard's whole: tls.c ---- */
+
+/* Fill `tls`, which is zeroed. */
+HS_NODISCARD hs_err tls_init(hs_tls *tls, hs_shard *shard, const hs_tls_shard_options *options);
+void tls_fini(hs_tls *tls);
+/* One stream of a client's less; the last one after its end frees it. */
+void tls_unref(hs_tls *tls);
+/* Memory for a handshake; NULL: none. */
+tls_hs *tls_hs_take(tls_conn *c, struct tls_ask *ask);
+void tls_hs_give(tls_conn *c);
+
+/* box.c */
+/* What is published; a reference. *generation is its number. */
+hs_tls_ctx *tls_box_get(hs_tls_box *box, uint32_t *generation);
+uint32_t tls_box_generation(const hs_tls_box *box);
