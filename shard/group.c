@@ -376,6 +376,7 @@ static void stop_signals(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
 }
 
 void hs_group_block_signals(void)
@@ -396,7 +397,20 @@ static bool group_ended(hs_group *g)
     return ended;
 }
 
-void hs_group_wait_signals(hs_group *g, void (*again)(void *ctx), void *ctx)
+static const char *signal_name(int sig)
+{
+    if (sig == SIGHUP)
+        return "SIGHUP";
+    return sig == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+hs_log *hs_group_log(hs_group *g)
+{
+    return logger_log(g->logger, g->mail.shards);
+}
+
+void hs_group_wait_signals_hup(hs_group *g, void (*again)(void *ctx), void (*hangup)(void *ctx),
+                               void *ctx)
 {
     sigset_t set;
     stop_signals(&set);
@@ -407,11 +421,21 @@ void hs_group_wait_signals(hs_group *g, void (*again)(void *ctx), void *ctx)
         int sig = stopping ? sigtimedwait(&set, NULL, &tick) : sigwaitinfo(&set, NULL);
         if (sig < 0)
             continue;
-        hs_log_write(logger_log(g->logger, g->mail.shards), HS_LOG_INFO, "signal %s: stopping%s",
-                     sig == SIGINT ? "SIGINT" : "SIGTERM", stopping ? " at once" : "");
+        if (sig == SIGHUP && hangup) {
+            if (!stopping)
+                hangup(ctx);
+            continue;
+        }
+        hs_log_write(hs_group_log(g), HS_LOG_INFO, "signal %s: stopping%s", signal_name(sig),
+                     stopping ? " at once" : "");
         if (stopping && again)
             again(ctx);
         stopping = true;
         hs_group_stop(g);
     }
+}
+
+void hs_group_wait_signals(hs_group *g, void (*again)(void *ctx), void *ctx)
+{
+    hs_group_wait_signals_hup(g, again, NULL, ctx);
 }

@@ -75,13 +75,22 @@ HS_API void hs_group_stop(hs_group *group);
 HS_API void hs_group_join(hs_group *group);
 
 /* Wait for SIGINT or SIGTERM or the end of all shards, then hs_group_stop. The caller must have
- * blocked both signals before hs_group_start (hs_group_block_signals), so that no other thread gets
+ * blocked them before hs_group_start (hs_group_block_signals), so that no other thread gets
  * them. A second signal is answered by `again` (may be NULL), called on this thread.
  * Returns when the shards have ended; hs_group_join comes next. Thread: any but a shard's. */
 HS_API void hs_group_wait_signals(hs_group *group, void (*again)(void *ctx), void *ctx);
 
-/* Block SIGINT and SIGTERM in the calling thread and those it makes later, and ignore SIGPIPE.
- * Thread: the main thread, before others exist. */
+/* The same, where SIGHUP means something: it is answered by `hangup`, called on this thread, until
+ * the first signal to stop. Without one (hs_group_wait_signals) SIGHUP stops as SIGTERM does.
+ * Thread: any but a shard's. */
+HS_API void hs_group_wait_signals_hup(hs_group *group, void (*again)(void *ctx),
+                                      void (*hangup)(void *ctx), void *ctx);
+
+/* The log of the thread that waits for signals. Thread: that one alone. */
+HS_API hs_log *hs_group_log(hs_group *group);
+
+/* Block SIGINT, SIGTERM and SIGHUP in the calling thread and those it makes later, and ignore
+ * SIGPIPE. Thread: the main thread, before others exist. */
 HS_API void hs_group_block_signals(void);
 
 HS_END_DECLS
