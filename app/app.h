@@ -1,11 +1,12 @@
-/* The inside of an application: router.c finds the handler, serve.c runs it on the shards, main.c
- * is the command line. */
+/* The inside of an application: router.c finds the handler, serve.c runs it on the shards,
+ * https.c gives them TLS, main.c is the command line. */
 #pragma once
 
 #include <errno.h>
 
 #include "hs_app.h"
 #include "hs_tcp.h"
+#include "hs_tls.h"
 
 #define APP_ROUTES_MAX 256
 
@@ -24,7 +25,9 @@ typedef struct route {
 typedef struct app_shard {
     hs_app *app;
     hs_shard *shard;
-    hs_tcp *tcp;
+    hs_tcp *tcp;     /* of plain connections */
+    hs_tcp *tls_tcp; /* of those that carry TLS; NULL: none do */
+    hs_tls *tls;
     hs_http_server *server;
     hs_listener *listeners[HS_APP_LISTEN_MAX];
     uint32_t listeners_len;
@@ -43,6 +46,8 @@ struct hs_app {
     hs_app_options options;
     hs_addr listen[HS_APP_LISTEN_MAX];
     hs_unix *unixes[HS_APP_LISTEN_MAX]; /* of those that are Unix sockets, during the start */
+    hs_tls_box *tls_box;                /* NULL: no TLS */
+    hs_tls_why tls_why;                 /* why there is none, after a failed start */
     hs_group *group;
     app_shard *shards;
     uint32_t shards_len;
@@ -52,3 +57,12 @@ struct hs_app {
 
 /* router.c: the handler of the http server: finds the route. `ctx` is the hs_app. */
 void router_handle(hs_req *req, hs_res *res, void *ctx);
+
+/* https.c: TLS of an application. */
+
+/* Load what options.tls names, before the shards start. Errors: with app->tls_why. */
+HS_NODISCARD hs_err app_tls_open(hs_app *app);
+void app_tls_close(hs_app *app);
+/* A shard's part of it. */
+HS_NODISCARD hs_err app_tls_start(app_shard *as);
+void app_tls_end(app_shard *as);

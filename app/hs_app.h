@@ -8,6 +8,7 @@
 #include "hs_group.h"
 #include "hs_http_async.h"
 #include "hs_http_server.h"
+#include "hs_tls.h"
 
 HS_BEGIN_DECLS
 
@@ -55,10 +56,11 @@ HS_API void hs_app_post_async(hs_app *app, const char *path, hs_http_async_fn *h
 HS_API hs_http_options *hs_app_http_options(hs_app *app);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
- * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads, --help,
- * --version), serve until SIGINT or SIGTERM, drain, and return the process's exit status: 0 after a
- * drain, 1 when it could not start, 2 for a bad command line, 3 when requests were cut off by the
- * end of the drain time or by a second signal. */
+ * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads,
+ * --tls-...,
+ * --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's exit status: 0
+ * after a drain, 1 when it could not start, 2 for a bad command line, 3 when requests were cut off
+ * by the end of the drain time or by a second signal. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -73,6 +75,11 @@ typedef struct hs_app_options {
     uint32_t stall_ms; /* a handler that holds its shard longer is named in the log; 0: none */
     uint32_t fiber_stack_bytes;                /* as hs_group_options */
     uint32_t blocking_threads, blocking_queue; /* as hs_group_options */
+    /* HTTPS on all TCP addresses but those in listen_plain; Unix sockets stay plain. Borrowed until
+     * the join, with all that it points to: hs_app_reload reads the files again. NULL: no TLS.
+     * `alpn` is set by the application. */
+    const hs_tls_options *tls;
+    uint32_t listen_plain; /* of listen[i]: bit i */
 } hs_app_options;
 
 #define HS_APP_LISTEN_MAX 16
@@ -88,6 +95,15 @@ HS_API HS_NODISCARD hs_err hs_app_start(hs_app *app, const hs_app_options *optio
 /* Where it listens: address `at` (below options->listen_len), with its port. Between start and
  * join. */
 HS_API const hs_addr *hs_app_listen_addr(const hs_app *app, uint32_t at);
+
+/* Whether address `at` speaks TLS. Between start and join. */
+HS_API bool hs_app_listen_tls(const hs_app *app, uint32_t at);
+
+/* Read certificates and keys again: new connections on all shards get the new ones from the return
+ * on, running ones go on with theirs. Where something is wrong with a file the old ones stay.
+ * Either is told in the log of the group. Thread: the one that waits for signals. Errors: those of
+ * hs_tls_server_ctx, HS_E_USAGE (no TLS). Between start and join. */
+HS_API HS_NODISCARD hs_err hs_app_reload(hs_app *app);
 
 /* Its group of shards. Between start and join. */
 HS_API hs_group *hs_app_group(hs_app *app);

@@ -2,7 +2,7 @@
  *
  * Owns: the flags and their texts. What goes wrong is told in one line with its remedy.
  * Tested by: tests/e2e. */
-#include "app.h"
+#include "command.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -12,20 +12,12 @@
 
 #include "hs_limits.h"
 
-enum { EXIT_FINE, EXIT_FAILED, EXIT_USAGE, EXIT_CUT_OFF };
-
 /* Files that a process needs beside its connections, and for each shard. */
 #define FILES_OWN 32
 #define FILES_PER_SHARD 8
 /* With fewer connections than this nobody can be served well. */
 #define FILES_CONNS_MIN 64
 #define STALL_MS_MAX 60000
-
-typedef struct command {
-    const char *name; /* of the program, without its folder */
-    hs_app_options options;
-    hs_addr listen[HS_APP_LISTEN_MAX];
-} command;
 
 const char *hs_version(void)
 {
@@ -55,20 +47,23 @@ static void print_help(const command *cmd)
         "  --fiber-stack KIB   stack of each handler that may wait (default: 64)\n"
         "  --blocking-threads N\n"
         "                      threads for work that blocks, made as needed (default: 4)\n"
-        "  --help, --version   print this, or the version\n"
+        "  --help, --version   print this, or the version\n",
+        cmd->name, HS_APP_LISTEN_MAX, HS_STALL_MS);
+    tls_help();
+    printf(
         "\n"
         "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
-        "Connection: close, and leaves with status 0. A second signal ends it at once.\n",
-        cmd->name, HS_APP_LISTEN_MAX, HS_STALL_MS);
+        "Connection: close, and leaves with status 0. A second signal ends it at once. SIGHUP\n"
+        "reads certificates and keys again; a server without any stops.\n");
 }
 
-static int bad_usage(const command *cmd, const char *flag, const char *why)
+int bad_usage(const command *cmd, const char *flag, const char *why)
 {
     fprintf(stderr, "%s: %s: %s (see %s --help)\n", cmd->name, flag, why, cmd->name);
     return EXIT_USAGE;
 }
 
-static int add_listen(command *cmd, const char *value)
+int add_listen(command *cmd, const char *value)
 {
     if (cmd->options.listen_len == HS_APP_LISTEN_MAX)
         return bad_usage(cmd, "--listen", "given too often");
@@ -151,10 +146,7 @@ static int take_log_level(command *cmd, const char *value)
     return EXIT_FINE;
 }
 
-static const struct word_flag {
-    const char *name;
-    int (*take)(command *cmd, const char *value);
-} word_flags[] = {
+static const word_flag word_flags[] = {
     {"--listen", add_listen},
     {"--unix-mode", take_unix_mode},
     {"--io", take_io},
@@ -171,6 +163,9 @@ static int take_flag(command *cmd, const char *flag, const char *value)
     for (size_t i = 0; i < HS_ARRAY_LEN(word_flags); i++)
         if (strcmp(flag, word_flags[i].name) == 0)
             return value ? word_flags[i].take(cmd, value) : bad_usage(cmd, flag, "wants a value");
+    for (const word_flag *f = tls_flags; f->name; f++)
+        if (strcmp(flag, f->name) == 0)
+            return value ? f->take(cmd, value) : bad_usage(cmd, flag, "wants a value");
     return bad_usage(cmd, flag, "no such flag");
 }
 
@@ -262,6 +257,10 @@ static int cannot_start(const command *cmd, const hs_app *app, hs_err err)
     uint32_t at = app->failed_at;
     char text[HS_ADDR_TEXT_BYTES];
     const hs_addr *addr = at > 0 ? &cmd->listen[at - 1] : NULL;
+    if (app->tls_why.text[0] != '\0') {
+        fprintf(stderr, "%s: cannot start: %s\n", cmd->name, app->tls_why.text);
+        return EXIT_FAILED;
+    }
     if (addr)
         fprintf(stderr, "%s: cannot listen on %s: %s: %s\n", cmd->name, hs_addr_format(addr, text),
                 hs_err_name(err), hs_addr_is_unix(addr) ? unix_remedy(err) : remedy(err));
@@ -271,7 +270,7 @@ static int cannot_start(const command *cmd, const hs_app *app, hs_err err)
 }
 
 /* What a client is given: "any address" is no address to ask. */
-static void print_curl(hs_addr addr, hs_span path)
+static void print_curl(hs_addr addr, bool tls, hs_span path)
 {
     char text[HS_ADDR_TEXT_BYTES];
     if (addr.sa.any.sa_family == AF_INET && addr.sa.v4.sin_addr.s_addr == htonl(INADDR_ANY))
@@ -281,7 +280,7 @@ static void print_curl(hs_addr addr, hs_span path)
     hs_addr_format(&addr, text);
     printf("try: curl -i ");
     if (!hs_addr_is_unix(&addr))
-        printf("'http://%s", text);
+        printf("%s%s", tls ? "--insecure 'https://" : "'http://", text);
     else if (hs_addr_path(&addr).len > 0)
         printf("--unix-socket '%s' 'http://localhost", text + strlen("unix:"));
     else
@@ -296,7 +295,7 @@ static void say_try(const hs_app *app)
         const route *r = &app->routes[i];
         if (r->prefix || !(r->methods & HS_METHODS(HS_METHOD_GET)))
             continue;
-        print_curl(*hs_app_listen_addr(app, 0), r->path);
+        print_curl(*hs_app_listen_addr(app, 0), hs_app_listen_tls(app, 0), r->path);
         return;
     }
 }
@@ -306,7 +305,8 @@ static void say_where(const command *cmd, const hs_app *app)
     char text[HS_ADDR_TEXT_BYTES];
     for (uint32_t i = 0; i < cmd->options.listen_len; i++) {
         const hs_addr *addr = hs_app_listen_addr(app, i);
-        printf("listening on %s%s\n", hs_addr_is_unix(addr) ? "" : "http://",
+        const char *scheme = hs_app_listen_tls(app, i) ? "https://" : "http://";
+        printf("listening on %s%s\n", hs_addr_is_unix(addr) ? "" : scheme,
                hs_addr_format(addr, text));
     }
     say_try(app);
@@ -316,6 +316,12 @@ static void say_where(const command *cmd, const hs_app *app)
 static void end_at_once(void *ctx)
 {
     hs_app_abort(ctx);
+}
+
+static void reload(void *ctx)
+{
+    hs_err err = hs_app_reload(ctx);
+    (void)err; /* it is in the log, and the server goes on */
 }
 
 static int serve(hs_app *app, command *cmd)
@@ -330,7 +336,8 @@ static int serve(hs_app *app, command *cmd)
     if (!hs_ok(err))
         return cannot_start(cmd, app, err);
     say_where(cmd, app);
-    hs_group_wait_signals(hs_app_group(app), end_at_once, app);
+    hs_group_wait_signals_hup(hs_app_group(app), end_at_once, cmd->options.tls ? reload : NULL,
+                              app);
     uint64_t cut_off = hs_app_join(app);
     if (cut_off == 0)
         return EXIT_FINE;
@@ -356,6 +363,8 @@ int hs_app_main(hs_app *app, int argc, char **argv)
     if (!leave) {
         if (cmd.options.listen_len == 0)
             status = add_listen(&cmd, "127.0.0.1:8080");
+        if (status == EXIT_FINE)
+            status = tls_flags_end(&cmd);
         if (status == EXIT_FINE)
             status = serve(app, &cmd);
     }

@@ -48,6 +48,7 @@ static void accepted(hs_stream *s, hs_listener *listener, void *ctx)
 
 static void free_shard(app_shard *as)
 {
+    app_tls_end(as);
     if (as->server)
         hs_http_server_destroy(as->server);
     if (as->tcp)
@@ -61,7 +62,8 @@ static hs_err listen_at(app_shard *as, uint32_t i, hs_listener **out)
     hs_app *app = as->app;
     if (app->unixes[i])
         return hs_listener_open_unix(as->tcp, app->unixes[i], out);
-    return hs_listener_open(as->tcp, &app->listen[i], true, out);
+    hs_tcp *tcp = hs_app_listen_tls(app, i) ? as->tls_tcp : as->tcp;
+    return hs_listener_open(tcp, &app->listen[i], true, out);
 }
 
 static hs_err listen_all(app_shard *as)
@@ -95,6 +97,7 @@ static hs_err shard_start(hs_shard *shard, void *ctx)
         .owner_bytes = (uint32_t)hs_http_conn_bytes(), .accepted = accepted, .ctx = as};
     HS_TRY(hs_http_server_create(shard, &app->http, router_handle, app, &as->server));
     HS_TRY(hs_tcp_create(shard, &o, &as->tcp));
+    HS_TRY(app_tls_start(as));
     return listen_all(as);
 }
 
@@ -106,12 +109,17 @@ static void abort_rest(app_shard *as)
     hs_http_server_abort(as->server);
 }
 
+static uint32_t conns(const app_shard *as)
+{
+    return hs_tcp_conns(as->tcp) + (as->tls_tcp ? hs_tcp_conns(as->tls_tcp) : 0);
+}
+
 static void drain_tick(hs_timer *timer)
 {
     app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
     bool over =
         hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
-    if (hs_tcp_conns(as->tcp) == 0 || as->aborted)
+    if (conns(as) == 0 || as->aborted)
         return;
     if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))
         abort_rest(as);
@@ -124,6 +132,8 @@ static void shard_stop(hs_shard *shard, void *ctx)
     if (!as->tcp)
         return;
     close_listeners(as);
+    if (as->tls)
+        hs_tls_abort_handshakes(as->tls);
     hs_http_server_drain(as->server);
     as->drain_end_ns = hs_shard_now_ns(shard) + app->options.drain_ms * HS_MSEC_NS;
     drain_tick(&as->drain);
@@ -213,10 +223,14 @@ hs_err hs_app_start(hs_app *app, const hs_app_options *options)
     HS_TRY(app->err);
     HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
     app->options = *options;
-    hs_err err = open_addrs(app);
+    hs_err err = app_tls_open(app);
+    if (hs_ok(err))
+        err = open_addrs(app);
     if (hs_ok(err))
         err = start_group(app);
     leave_unixes(app);
+    if (!hs_ok(err))
+        app_tls_close(app);
     return err;
 }
 
@@ -252,5 +266,6 @@ uint64_t hs_app_join(hs_app *app)
         cut_off += app->shards[i].cut_off;
     hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
     app->shards = NULL;
+    app_tls_close(app);
     return cut_off;
 }

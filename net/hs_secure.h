@@ -35,7 +35,9 @@ HS_API void hs_secure_error_free(void *error);
 
 typedef struct hs_secure hs_secure;
 
-/* The head of what makes streams secure, of one shard. */
+/* The head of what makes streams secure, of one shard. hs_tls_secure_create (hs_tls.h) makes one
+ * for a shard, from a context that all shards share; app/ hands it to whoever dials there, and
+ * frees it after them. */
 struct hs_secure {
     /* Run the handshake on `plain`, which is connected and hears nothing yet, as hs_dial gives it.
      * From here on `plain` belongs to the callee, whatever happens.

@@ -21,7 +21,7 @@ SANITIZE = os.environ.get("HTTPSHARD_SANITIZE", "")
 LONG = bool(os.environ.get("HS_TEST_LONG"))
 # What sanitizers cost in time.
 SLOW = 10 if SANITIZE else 1
-LISTENING = re.compile(r"listening on (?:http://\S+:(\d+)|unix:.+)\n")
+LISTENING = re.compile(r"listening on (?:https?://\S+:(\d+)|unix:.+)\n")
 
 
 def needs(tool):

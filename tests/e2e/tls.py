@@ -1,0 +1,446 @@
+"""HTTPS: other programs' clients against the server, reload, refusals, the drain."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import program
+from program import Connection, Program, SLOW, main, needs, run
+
+TEXT = b"Hello, World!"
+CERTS = os.environ.get("HTTPSHARD_CERTS", "")
+GET = b"GET /plaintext HTTP/1.1\r\nHost: server.test\r\n\r\n"
+
+
+def path(name):
+    return os.path.join(CERTS, name)
+
+
+def pair(name):
+    """The flags of one certificate."""
+    return ["--tls-cert", path(name + ".pem"), "--tls-key", path(name + ".key")]
+
+
+def client_context(**options):
+    context = ssl.create_default_context(cafile=path("ca.pem"))
+    for name, value in options.items():
+        setattr(context, name, value)
+    return context
+
+
+class Secure(Connection):
+    """A Connection inside of TLS by python's own library."""
+
+    def __init__(self, port, context=None, name="server.test"):
+        super().__init__(port, 10 * SLOW)
+        self.sock = (context or client_context()).wrap_socket(self.sock, server_hostname=name)
+
+    def names(self):
+        cert = self.sock.getpeercert()
+        return dict(part[0] for part in cert["subject"])["commonName"]
+
+
+class Server(unittest.TestCase):
+    def start(self, *flags, **options):
+        server = Program(*flags, **options)
+        self.addCleanup(server.__exit__, None)
+        return server
+
+    def usual(self, *flags, **options):
+        return self.start(*pair("server"), *flags, **options)
+
+
+class Requests(Server):
+    """What any client asks for first."""
+
+    def test_python_asks_over_each_version(self):
+        server = self.usual(cores=2)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = client_context(minimum_version=version, maximum_version=version)
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            with Secure(server.port, context) as conn:
+                self.assertEqual(conn.sock.version(), version.name.replace("_", "."))
+                self.assertEqual(conn.sock.selected_alpn_protocol(), "http/1.1")
+                for _ in range(3):
+                    self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+    def test_bodies_both_ways(self):
+        server = self.usual()
+        body = os.urandom(1 << 19)
+        with Secure(server.port) as conn:
+            conn.send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body))
+            conn.send(body)
+            self.assertEqual(conn.answer().body, body)
+            self.assertEqual(len(conn.get("/bytes/10000000").body), 10_000_000)
+
+    def test_pipelined_requests_in_one_record(self):
+        server = self.usual()
+        with Secure(server.port) as conn:
+            conn.send(GET * 20)
+            for _ in range(20):
+                self.assertEqual(conn.answer().body, TEXT)
+
+    @needs("curl")
+    def test_curl(self):
+        server = self.usual()
+        done = run(["curl", "-sS", "--cacert", path("ca.pem"), "--resolve",
+                    f"server.test:{server.port}:127.0.0.1",
+                    f"https://server.test:{server.port}/plaintext"])
+        self.assertEqual((done.stdout, done.stderr), (TEXT.decode(), ""))
+
+    @needs("openssl")
+    def test_openssl_says_that_all_is_well(self):
+        server = self.usual()
+        done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile",
+                    path("ca.pem"), "-verify_hostname", "server.test", "-verify_return_error",
+                    "-servername", "server.test", "-tls1_2", "-ign_eof"],
+                   input="GET /plaintext HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        self.assertIn("Verify return code: 0 (ok)", done.stdout)
+        self.assertIn(TEXT.decode(), done.stdout)
+        self.assertIn("Secure Renegotiation IS supported", done.stdout)
+
+    @needs("gnutls-cli")
+    def test_gnutls(self):
+        server = self.usual()
+        done = run(["gnutls-cli", "--x509cafile", path("ca.pem"), "--verify-hostname",
+                    "server.test", "-p", str(server.port), "127.0.0.1"],
+                   input="GET /plaintext HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        self.assertIn(TEXT.decode(), done.stdout)
+
+    @needs("node")
+    def test_node(self):
+        server = self.usual()
+        script = ("const https = require('https'), fs = require('fs');"
+                  "https.get({host: '127.0.0.1', port: +process.argv[1], path: '/plaintext',"
+                  "servername: 'server.test', ca: fs.readFileSync(process.argv[2])},"
+                  "r => r.pipe(process.stdout));")
+        done = run(["node", "-e", script, str(server.port), path("ca.pem")])
+        self.assertEqual((done.stdout, done.stderr), (TEXT.decode(), ""))
+
+    def test_addresses_without_tls_beside_it(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        plain = program.Program(*pair("server"), "--listen-plain", "127.0.0.1:0",
+                                listen=("127.0.0.1:0", f"unix:{folder}/s"))
+        with plain:
+            said = plain.said()
+            port = int(said.split("listening on http://127.0.0.1:")[1].split("\n")[0])
+            with Connection(port) as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+            with Connection(0, path=f"{folder}/s") as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+            with Secure(plain.port) as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+
+class Certificates(Server):
+    """Which certificate a client gets, and what is asked of it."""
+
+    def test_the_name_chooses(self):
+        server = self.start(*pair("server"), *pair("other"))
+        for name, expected in (("server.test", "server.test"), ("a.wild.test", "server.test"),
+                               ("other.test", "other.test"), ("exact.wild.test", "other.test")):
+            with Secure(server.port, name=name) as conn:
+                self.assertEqual(conn.names(), expected)
+        context = client_context(check_hostname=False)
+        with Secure(server.port, context, name="unknown.test") as conn:
+            self.assertEqual(conn.names(), "server.test")
+
+    def test_rsa_and_ecdsa_side_by_side(self):
+        server = self.start(*pair("server"), *pair("server_rsa"))
+        for cipher, expected in (("ECDHE-RSA-AES128-GCM-SHA256", "server_rsa.test"),
+                                 ("ECDHE-ECDSA-AES128-GCM-SHA256", "server.test")):
+            done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}",
+                        "-servername", "server.test", "-tls1_2", "-cipher", cipher, "-sigalgs",
+                        "RSA+SHA256" if "RSA-AES" in cipher and "ECDSA" not in cipher
+                        else "ECDSA+SHA256"], input="")
+            self.assertIn(f"CN = {expected}", done.stdout)
+
+    def test_clients_show_certificates(self):
+        flags = ["--tls-client-ca", path("ca.pem")]
+        required = self.usual(*flags)
+        optional = self.usual(*flags, "--tls-client-auth", "optional")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            good = client_context(maximum_version=version)
+            good.load_cert_chain(path("client.pem"), path("client.key"))
+            bad = client_context(maximum_version=version)
+            bad.load_cert_chain(path("self.pem"), path("self.key"))
+            none = client_context(maximum_version=version)
+            for server, context, fine in ((required, good, True), (required, none, False),
+                                          (required, bad, False), (optional, good, True),
+                                          (optional, none, True), (optional, bad, False)):
+                if fine:
+                    with Secure(server.port, context) as conn:
+                        self.assertEqual(conn.get("/plaintext").body, TEXT)
+                else:
+                    with self.assertRaises((ssl.SSLError, EOFError, ConnectionError)):
+                        with Secure(server.port, context) as conn:
+                            conn.get("/plaintext")
+
+    def refused(self, *flags):
+        done = run([program.PROGRAM, "--listen", "127.0.0.1:0", *flags])
+        return done.returncode, done.stderr
+
+    def test_what_cannot_be_used_is_named(self):
+        key = ["--tls-key", path("server.key")]
+        for flags, status, words in (
+                (["--tls-cert", "/nonexistent", *key], 1, "/nonexistent: "),
+                (["--tls-cert", path("server.key"), *key], 1, "holds no certificate"),
+                (["--tls-cert", path("other.pem"), *key], 1, "is not the key of"),
+                (["--tls-cert", path("server.pem"), "--tls-key", path("server.pem")], 1,
+                 "server.pem: holds no key"),
+                (["--tls-cert", CERTS, *key], 1, "is no file"),
+                ([*pair("server"), "--tls-ciphers", "NONSENSE"], 1, "NONSENSE"),
+                (["--tls-cert", path("server.pem")], 2, "come together"),
+                (key, 2, "come together"),
+                (["--tls-min", "1.3"], 2, "--tls-cert"),
+                (["--tls-min", "1.1", *pair("server")], 2, "wants 1.2 or 1.3"),
+                ([*pair("server"), "--tls-client-auth", "required"], 2, "--tls-client-ca"),
+        ):
+            found, said = self.refused(*flags)
+            self.assertEqual(found, status, said)
+            self.assertIn(words, said)
+            self.assertEqual(said.count("\n"), 1, said)
+
+
+class Reload(Server):
+    """SIGHUP: new certificates for new connections, on all shards, while others go on."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def use(self, name):
+        for suffix in (".pem", ".key"):
+            shutil.copy(path(name + suffix), f"{self.folder}/now{suffix}.new")
+            os.rename(f"{self.folder}/now{suffix}.new", f"{self.folder}/now{suffix}")
+
+    def begin(self, cores):
+        self.use("server")
+        return self.start("--tls-cert", f"{self.folder}/now.pem", "--tls-key",
+                          f"{self.folder}/now.key", cores=cores)
+
+    def wait_for(self, server, words):
+        deadline = time.monotonic() + 20 * SLOW
+        while words not in server.said():
+            self.assertLess(time.monotonic(), deadline, server.said())
+            time.sleep(0.01)
+
+    def test_new_connections_get_the_new_one_and_running_ones_go_on(self):
+        server = self.begin(2)
+        running = [Secure(server.port) for _ in range(8)]
+        self.assertEqual({conn.names() for conn in running}, {"server.test"})
+        self.use("second")
+        server.signal(signal.SIGHUP)
+        self.wait_for(server, "new connections get the new certificates")
+        for _ in range(16):
+            with Secure(server.port) as conn:
+                self.assertEqual(conn.names(), "second.test")
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+        for conn in running:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+            conn.close()
+
+    def test_a_bad_file_is_refused_and_the_old_one_stays(self):
+        server = self.begin(1)
+        with open(f"{self.folder}/now.pem", "w", encoding="ascii") as file:
+            file.write("nonsense\n")
+        server.signal(signal.SIGHUP)
+        self.wait_for(server, "the old certificates stay")
+        self.assertIn(f"{self.folder}/now.pem: holds no certificate", server.said())
+        with Secure(server.port) as conn:
+            self.assertEqual(conn.names(), "server.test")
+
+    def test_reload_under_load(self):
+        server = self.begin(2)
+        failures, done = [], threading.Event()
+        asked = [0] * 4
+
+        def ask(at):
+            try:
+                while not done.is_set():
+                    with Secure(server.port) as conn:
+                        assert conn.get("/plaintext").body == TEXT
+                        assert conn.get("/plaintext").body == TEXT
+                    asked[at] += 1
+            except Exception as e:  # pylint: disable=broad-except
+                failures.append(e)
+
+        threads = [threading.Thread(target=ask, args=(at,)) for at in range(4)]
+        for thread in threads:
+            thread.start()
+        for i in range(20):
+            before = sum(asked)
+            self.use(("second", "server")[i % 2])
+            server.signal(signal.SIGHUP)
+            # The next files come when these have been read.
+            deadline = time.monotonic() + 20 * SLOW
+            while (server.said().count(" reload: ") <= i or sum(asked) < before + 4) \
+                    and not failures and time.monotonic() < deadline:
+                time.sleep(0.01)
+        done.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+        self.assertNotIn("old certificates stay", server.said())
+
+
+class Hostile(Server):
+    """What is no TLS, or no good TLS."""
+
+    def raw(self, server, data, finish=False):
+        with Connection(server.port, 10 * SLOW) as conn:
+            conn.send(data)
+            if finish:
+                conn.sock.shutdown(socket.SHUT_WR)
+            got = b""
+            try:
+                while part := conn.sock.recv(65536):
+                    got += part
+            except ConnectionError:
+                pass
+            return got
+
+    def test_plain_http_is_told_so(self):
+        server = self.usual()
+        got = self.raw(server, b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.assertTrue(got.startswith(b"HTTP/1.1 400 "), got)
+        self.assertIn(b"https://", got)
+
+    def test_garbage_gets_an_alert(self):
+        server = self.usual()
+        for data in (b"\x16\x03\x01\x00\x00", b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",
+                     b"\x80\x2e\x01", b"\0" * 100, b"\x16\x03\x01\xff\xff",
+                     b"\x16\x03\x01\x00\x06\x01\0\0\x02\x03\x03"):
+            got = self.raw(server, data)
+            self.assertEqual(got[:1], b"\x15", (data, got))
+        self.assertEqual(self.raw(server, b"\x16\x03", finish=True), b"")
+        with Secure(server.port) as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+    def test_a_hello_in_single_bytes(self):
+        server = self.usual()
+        into, outof = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(into, outof, server_hostname="server.test")
+        with Connection(server.port, 10 * SLOW) as conn:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    pass
+                for byte in outof.read():
+                    conn.send(bytes([byte]))
+                into.write(conn.sock.recv(65536))
+            conn.send(outof.read())
+            tls.write(GET)
+            for byte in outof.read():
+                conn.send(bytes([byte]))
+            got = b""
+            while TEXT not in got:
+                into.write(conn.sock.recv(65536))
+                try:
+                    got += tls.read()
+                except ssl.SSLWantReadError:
+                    pass
+
+    def test_a_broken_record_ends_the_connection(self):
+        server = self.usual()
+        with Secure(server.port) as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+            raw = socket.socket(fileno=os.dup(conn.sock.fileno()))
+            with raw:
+                raw.sendall(b"\x17\x03\x03\x00\x40" + b"x" * 64)
+                raw.settimeout(10 * SLOW)
+                got = b""
+                try:
+                    while part := raw.recv(65536):
+                        got += part
+                except ConnectionError:
+                    pass
+                self.assertEqual(got[:3], b"\x17\x03\x03")  # an alert, encrypted
+
+    def test_many_that_say_nothing_do_not_stop_others(self):
+        server = self.usual()
+        silent = [Connection(server.port) for _ in range(200)]
+        for conn in silent[::2]:
+            conn.send(b"\x16\x03\x01\x01\x00\x01")
+        for _ in range(5):
+            with Secure(server.port) as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+        for conn in silent:
+            conn.close()
+
+    @needs("openssl")
+    def test_renegotiation_is_refused(self):
+        server = self.usual()
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"]
+        client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT)
+        time.sleep(0.5 * SLOW)
+        try:
+            said = client.communicate(b"R\n", timeout=20 * SLOW)[0].decode()
+        finally:
+            client.kill()
+        self.assertRegex(said, "RENEGOTIATING")
+        self.assertRegex(said, "(?i)no renegotiation|error|alert|closed|write")
+
+
+class Ends(Server):
+    """How connections end."""
+
+    def test_the_server_says_that_it_closes(self):
+        server = self.usual()
+        with Secure(server.port) as conn:
+            answer = conn.get("/plaintext", "Connection: close")
+            self.assertTrue(answer.closes())
+            # An end without close_notify would be an error here.
+            self.assertEqual(conn.sock.recv(1), b"")
+
+    def test_the_drain_ends_idle_ones_and_waits_for_busy_ones(self):
+        server = self.usual("--drain", str(10 * SLOW), cores=2)
+        idle = [Secure(server.port) for _ in range(4)]
+        for conn in idle[:2]:
+            conn.get("/plaintext")
+        silent = Connection(server.port, 10 * SLOW)
+        busy = Secure(server.port)
+        busy.send(f"GET /delay/{1000 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        time.sleep(0.1 * SLOW)
+        server.signal(signal.SIGTERM)
+        for conn in idle:
+            self.assertEqual(conn.sock.recv(1), b"")
+            conn.close()
+        answer = busy.answer()
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.closes())
+        busy.close()
+        silent.close()
+        self.assertEqual(server.wait(10), 0)
+
+    def test_a_client_that_vanishes(self):
+        server = self.usual()
+        for _ in range(20):
+            conn = Secure(server.port)
+            conn.send(b"GET /bytes/100000000 HTTP/1.1\r\nHost: t\r\n\r\n")
+            conn.sock.recv(1000)
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            conn.close()
+        with Secure(server.port) as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+
+if __name__ == "__main__":
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "certs.py")
+    made = subprocess.run([sys.executable, "-B", script, CERTS], check=False)
+    if made.returncode != 0:
+        sys.exit(made.returncode)
+    main()
