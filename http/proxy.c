@@ -1,0 +1,194 @@
+/* Which proxy a URL goes through: see proxy.h. */
+#include "proxy.h"
+
+#include <errno.h>
+
+#include "hs_assert.h"
+#include "hs_base64.h"
+#include "hs_guard.h"
+
+/* ---- the environment ---- */
+
+/* The value of `name`, empty where it is not there. */
+static hs_span value_of(const char *const *env, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; env[i]; i++) {
+        if (strncmp(env[i], name, len) == 0 && env[i][len] == '=')
+            return hs_span_str(env[i] + len + 1);
+    }
+    return hs_span_of(NULL, 0);
+}
+
+/* The first of two variables that has a value; *name says which. NULL: not to be looked at. */
+static hs_span first_of(const char *const *env, const char *small, const char *capital,
+                        const char **name)
+{
+    hs_span value = value_of(env, small);
+    *name = small;
+    if (value.len > 0 || !capital)
+        return value;
+    *name = capital;
+    return value_of(env, capital);
+}
+
+static bool has_scheme(hs_span text)
+{
+    return text.len > 0 && memmem(text.ptr, text.len, "://", 3) != NULL;
+}
+
+static hs_err authorization_of(const hs_url *url, hs_arena *arena, hs_span *out)
+{
+    hs_span name, password;
+    if (url->username.len == 0 && url->password.len == 0)
+        return HS_OK;
+    HS_TRY(hs_percent_decode(arena, url->username, &name));
+    HS_TRY(hs_percent_decode(arena, url->password, &password));
+    return hs_basic_auth(arena, name, password, out);
+}
+
+static hs_err parse_proxy(proxy *out, hs_arena *arena, hs_span text)
+{
+    hs_url url;
+    if (!has_scheme(text)) {
+        uint8_t *with = hs_arena_take(arena, text.len + 7);
+        HS_ENSURE(with, -ENOMEM);
+        memcpy(with, "http://", 7);
+        memcpy(with + 7, text.ptr, text.len);
+        text = hs_span_of(with, text.len + 7);
+    }
+    hs_err err = hs_url_parse(&url, arena, text, NULL);
+    HS_ENSURE(err.code != HS_E_LIMIT, HS_E_USAGE);
+    HS_TRY(err);
+    out->secure = hs_span_eq(url.scheme, HS_SPAN("https"));
+    HS_ENSURE(out->secure || hs_span_eq(url.scheme, HS_SPAN("http")), HS_E_USAGE);
+    HS_ENSURE(url.path.len <= 1 && !url.has_query && !url.has_fragment, HS_E_USAGE);
+    HS_ENSURE(hs_url_port(&url) > 0, HS_E_USAGE);
+    out->port = (uint16_t)hs_url_port(&url);
+    HS_TRY(authorization_of(&url, arena, &out->authorization));
+    /* The URL may have it from `text`, which is the environment's. */
+    return hs_arena_copy(arena, url.host, &out->host);
+}
+
+static hs_err read_one(proxy *out, hs_arena *arena, hs_span text, const char *name,
+                       const char **bad)
+{
+    *out = (proxy){.port = 0};
+    if (text.len == 0)
+        return HS_OK;
+    *bad = name;
+    HS_TRY(parse_proxy(out, arena, text));
+    HS_ASSERT(out->host.len > 0 && out->port > 0);
+    *bad = NULL;
+    return HS_OK;
+}
+
+hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env, const char **bad)
+{
+    HS_ASSERT(env != NULL);
+    const char *name, *name_all;
+    *out = (proxy_set){.none = {NULL, 0}};
+    *bad = NULL;
+    bool cgi = value_of(env, "REQUEST_METHOD").len > 0;
+    hs_span all = first_of(env, "all_proxy", "ALL_PROXY", &name_all);
+    hs_span one = first_of(env, "http_proxy", cgi ? NULL : "HTTP_PROXY", &name);
+    HS_TRY(read_one(&out->http, arena, one.len ? one : all, one.len ? name : name_all, bad));
+    one = first_of(env, "https_proxy", "HTTPS_PROXY", &name);
+    HS_TRY(read_one(&out->https, arena, one.len ? one : all, one.len ? name : name_all, bad));
+    one = first_of(env, "no_proxy", "NO_PROXY", &name);
+    return one.len > 0 ? hs_arena_copy(arena, one, &out->none) : HS_OK;
+}
+
+/* ---- whom no proxy is for ---- */
+
+/* Cut ":port" off a pattern; 0: there is none. A bare IPv6 address has colons of its own. */
+static uint32_t cut_port(hs_span *pattern)
+{
+    const uint8_t *colon = memrchr(pattern->ptr, ':', pattern->len);
+    uint64_t port;
+    if (!colon)
+        return 0;
+    size_t at = (size_t)(colon - pattern->ptr);
+    bool bracketed = at > 0 && pattern->ptr[at - 1] == ']';
+    if (!bracketed && memchr(pattern->ptr, ':', at))
+        return 0;
+    if (!hs_span_u64(hs_span_from(*pattern, at + 1), UINT16_MAX, &port) || port == 0)
+        return 0;
+    pattern->len = at;
+    return (uint32_t)port;
+}
+
+static hs_span without_dot_at_end(hs_span name)
+{
+    if (name.len > 0 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    return name;
+}
+
+static bool name_matches(hs_span pattern, hs_span host)
+{
+    if (hs_span_starts(pattern, HS_SPAN("*.")))
+        pattern = hs_span_from(pattern, 1);
+    if (hs_span_starts(pattern, HS_SPAN(".")))
+        pattern = hs_span_from(pattern, 1);
+    pattern = without_dot_at_end(pattern);
+    host = without_dot_at_end(host);
+    if (pattern.len == 0 || pattern.len > host.len)
+        return false;
+    size_t at = host.len - pattern.len;
+    return hs_span_eq_nocase(hs_span_from(host, at), pattern) &&
+           (at == 0 || host.ptr[at - 1] == '.');
+}
+
+static bool address_matches(hs_span pattern, const hs_url *url)
+{
+    hs_net net;
+    hs_addr addr = {.len = sizeof addr.sa.v6};
+    if (pattern.len > 2 && pattern.ptr[0] == '[' && pattern.ptr[pattern.len - 1] == ']')
+        pattern = hs_span_of(pattern.ptr + 1, pattern.len - 2);
+    if (!hs_ok(hs_net_parse(&net, pattern)))
+        return false;
+    addr.sa.any.sa_family = url->host_kind == HS_URL_HOST_IPV4 ? AF_INET : AF_INET6;
+    if (url->host_kind == HS_URL_HOST_IPV4)
+        memcpy(&addr.sa.v4.sin_addr, url->addr, 4);
+    else
+        memcpy(&addr.sa.v6.sin6_addr, url->addr, 16);
+    return hs_net_has(&net, &addr);
+}
+
+static bool matches(hs_span pattern, const hs_url *url)
+{
+    if (hs_span_eq(pattern, HS_SPAN("*")))
+        return true;
+    uint32_t port = cut_port(&pattern);
+    if (port != 0 && port != hs_url_port(url))
+        return false;
+    return url->host_kind == HS_URL_HOST_DOMAIN ? name_matches(pattern, url->host)
+                                                : address_matches(pattern, url);
+}
+
+static bool is_excepted(hs_span list, const hs_url *url)
+{
+    while (list.len > 0) {
+        size_t len = 0;
+        while (len < list.len && !memchr(", \t", list.ptr[len], 3))
+            len++;
+        if (len > 0 && matches(hs_span_of(list.ptr, len), url))
+            return true;
+        list = hs_span_from(list, HS_MIN(len + 1, list.len));
+    }
+    return false;
+}
+
+const proxy *proxy_for(const proxy_set *set, const hs_url *url)
+{
+    const proxy *p = NULL;
+    if (hs_span_eq(url->scheme, HS_SPAN("http")))
+        p = &set->http;
+    else if (hs_span_eq(url->scheme, HS_SPAN("https")))
+        p = &set->https;
+    if (!p || p->host.len == 0 || is_excepted(set->none, url))
+        return NULL;
+    HS_ASSERT(p->port > 0);
+    return p;
+}
