@@ -423,6 +423,11 @@ void dialler_destroy(dialler *dl)
     dialler_free(dl);
 }
 
+uint32_t hs_tcp_dials(const hs_tcp *tcp)
+{
+    return tcp->dialler ? tcp->dialler->dials.slots_used : 0;
+}
+
 hs_err hs_tcp_dns(hs_tcp *tcp, hs_dns **out)
 {
     HS_ASSERT(tcp->shard == hs_shard_self());

@@ -65,4 +65,8 @@ HS_API void hs_listener_close(hs_listener *listener);
 /* How many connections are open, closing ones included. Shard: owner only. */
 HS_API uint32_t hs_tcp_conns(const hs_tcp *tcp);
 
+/* How many dials are under way; one that was cancelled still is, until its sockets are closed.
+ * hs_tcp_destroy wants none. Shard: owner only. */
+HS_API uint32_t hs_tcp_dials(const hs_tcp *tcp);
+
 HS_END_DECLS
