@@ -14,7 +14,7 @@
 #include "sim_co.h"
 
 #define SIM_FD_FIRST 1000 /* far from the files of the process, so that a mix-up shows */
-#define SIM_FDS_MAX 512
+#define SIM_FDS_MAX 1536
 #define SIM_SEGMENTS_MAX 32
 #define SIM_BACKLOG_MAX 64
 #define SIM_CQ_MAX 1024
