@@ -1,0 +1,153 @@
+/* The client's pool: which connections there are to whom, and who waits for one.
+ *
+ * Owns: origins, counts, the order in which resting connections are taken and waiting fetches
+ * served. Must not know: what a connection is made of, or how it ends.
+ * Tested by: tests/unit/http_fetch_pool.c.
+ *
+ * Of an origin's resting connections the one that was used last is taken first, so that the others
+ * grow old and are closed. Of the fetches that could go on the one that waits for longest does:
+ * none can be passed by for ever. */
+#include "client.h"
+
+static size_t put_key(uint8_t *key, const hs_url *url)
+{
+    size_t len = 0;
+    key[len++] = url->scheme.len == 5 ? 's' : 'p';
+    memcpy(key + len, url->host.ptr, url->host.len);
+    len += url->host.len;
+    key[len++] = ':';
+    len += hs_fmt_u64((char *)key + len, hs_url_port(url));
+    return len;
+}
+
+client_origin *client_pool_origin(hs_client *client, const hs_url *url)
+{
+    uint8_t key[ORIGIN_KEY_MAX + 20];
+    HS_ASSERT(url->host.len > 0 && url->host.len <= HOST_BYTES_MAX);
+    size_t len = put_key(key, url);
+    HS_ASSERT(len <= ORIGIN_KEY_MAX);
+    client_origin *o = hs_map_get(&client->origins, hs_span_of(key, len));
+    if (o)
+        return o;
+    const hs_mem *mem = hs_shard_mem(client->shard);
+    o = hs_mem_take_zero(mem, sizeof *o, 16);
+    if (!o)
+        return NULL;
+    hs_list_init(&o->link);
+    hs_list_init(&o->resting);
+    hs_list_init(&o->waiters);
+    memcpy(o->key, key, len);
+    o->key_len = (uint16_t)len;
+    if (hs_ok(hs_map_set(&client->origins, hs_span_of(o->key, len), o, NULL)))
+        return o;
+    hs_mem_give(mem, o, sizeof *o, 16);
+    return NULL;
+}
+
+void client_pool_origin_look(hs_client *client, client_origin *o)
+{
+    if (o->conns > 0 || !hs_list_empty(&o->waiters))
+        return;
+    HS_ASSERT(hs_list_empty(&o->resting));
+    HS_ASSERT(hs_list_empty(&o->link));
+    hs_map_remove(&client->origins, hs_span_of(o->key, o->key_len));
+    hs_mem_give(hs_shard_mem(client->shard), o, sizeof *o, 16);
+}
+
+/* ---- connections ---- */
+
+client_conn *client_pool_take(hs_client *client, client_origin *o)
+{
+    if (hs_list_empty(&o->resting))
+        return NULL;
+    client_conn *c = HS_CONTAINER_OF(o->resting.next, client_conn, rest);
+    HS_ASSERT(c->client == client);
+    HS_ASSERT(c->state == CONN_RESTS);
+    client_pool_unrest(c);
+    return c;
+}
+
+void client_pool_unrest(client_conn *c)
+{
+    HS_ASSERT(!c->fetch);
+    hs_list_remove(&c->rest);
+    hs_list_remove(&c->oldest);
+}
+
+void client_pool_rest(client_conn *c)
+{
+    HS_ASSERT(c->origin && !c->fetch);
+    c->rest_ns = client_now(c->client);
+    /* First in the one list, and last in the other. */
+    hs_list_push_back(c->origin->resting.next, &c->rest);
+    hs_list_push_back(&c->client->resting, &c->oldest);
+}
+
+void client_pool_count(client_conn *c, client_origin *o)
+{
+    HS_ASSERT(!c->origin);
+    c->origin = o;
+    o->conns++;
+    c->client->counted++;
+}
+
+void client_pool_uncount(client_conn *c)
+{
+    client_origin *o = c->origin;
+    if (!o)
+        return;
+    HS_ASSERT(o->conns > 0 && c->client->counted > 0);
+    c->origin = NULL;
+    o->conns--;
+    c->client->counted--;
+    client_pool_origin_look(c->client, o);
+}
+
+bool client_pool_may_open(const hs_client *client, const client_origin *o)
+{
+    return o->conns < client->options.conns_per_origin &&
+           (client->counted < client->options.conns_max || !hs_list_empty(&client->resting));
+}
+
+/* ---- who waits ---- */
+
+hs_err client_pool_wait(fetch *f, client_origin *o)
+{
+    hs_client *client = f->client;
+    HS_ASSERT(!f->origin && !f->conn);
+    HS_ENSURE(client->queued < client->options.queue_max, HS_E_LIMIT);
+    if (hs_list_empty(&o->waiters))
+        hs_list_push_back(&client->waiting, &o->link);
+    hs_list_push_back(&o->waiters, &f->wait);
+    f->origin = o;
+    f->seq = client->seq++;
+    client->queued++;
+    return HS_OK;
+}
+
+void client_pool_unwait(fetch *f)
+{
+    client_origin *o = f->origin;
+    HS_ASSERT(o != NULL && f->client->queued > 0);
+    f->origin = NULL;
+    f->client->queued--;
+    hs_list_remove(&f->wait);
+    if (!hs_list_empty(&o->waiters))
+        return;
+    hs_list_remove(&o->link);
+    client_pool_origin_look(f->client, o);
+}
+
+fetch *client_pool_next(hs_client *client)
+{
+    fetch *best = NULL;
+    hs_list_each (l, &client->waiting) {
+        const client_origin *o = HS_CONTAINER_OF(l, client_origin, link);
+        fetch *f = HS_CONTAINER_OF(o->waiters.next, fetch, wait);
+        HS_ASSERT(f->origin == o);
+        bool could = !hs_list_empty(&o->resting) || client_pool_may_open(client, o);
+        if (could && (!best || f->seq < best->seq))
+            best = f;
+    }
+    return best;
+}

@@ -1,0 +1,220 @@
+/* What a response, or a failure, leads to instead of to the caller: a redirection or a repetition.
+ *
+ * Owns: the rules of fetch (section 4.4 of the Fetch Standard, "HTTP-redirect fetch") for the next
+ * request, and which requests may be repeated, and when. Must not know: connections.
+ * Tested by: tests/unit/http_fetch_next.c. */
+#include "client.h"
+
+#define PAUSE_MS_MAX (30u * 1000)
+
+/* ---- repetitions ---- */
+
+/* RFC 9110 section 9.2.2. */
+static bool idempotent(const fetch *f)
+{
+    switch ((hs_method)f->method) {
+    case HS_METHOD_GET:
+    case HS_METHOD_HEAD:
+    case HS_METHOD_PUT:
+    case HS_METHOD_DELETE:
+    case HS_METHOD_OPTIONS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool fetch_next_repeatable(const fetch *f)
+{
+    return idempotent(f) && !f->sink.asked;
+}
+
+/* What another attempt may not meet again. */
+static bool passing(hs_err err)
+{
+    switch (err.code) {
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
+    case -ENETUNREACH:
+    case -EHOSTUNREACH:
+    case -ETIMEDOUT:
+    case HS_E_NAME_FAILED:
+    case HS_E_NAME_TIMEOUT:
+    case HS_E_TRUNCATED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Twice as long each time, and a random part of that, so that those who failed together do not come
+ * back together. */
+static uint64_t backoff_ns(fetch *f)
+{
+    uint32_t ms = f->retry_ms;
+    f->retry_ms = HS_MIN(2 * ms, PAUSE_MS_MAX);
+    return hs_shard_random(f->client->shard) % (ms * HS_MSEC_NS + 1);
+}
+
+bool fetch_next_repeats(fetch *f, hs_err err)
+{
+    if (f->retries_left == 0 || !fetch_next_repeatable(f) || !passing(err))
+        return false;
+    f->retries_left--;
+    f->pause_ns = backoff_ns(f);
+    return true;
+}
+
+static bool two_digits(hs_span s, size_t at, uint32_t *out)
+{
+    uint64_t n;
+    if (!hs_span_u64(hs_span_of(s.ptr + at, 2), 99, &n))
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+
+/* An IMF-fixdate (RFC 9110 section 5.6.7), in seconds since 1970. */
+static bool parse_date(hs_span s, uint64_t *out)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    uint32_t day, hour, minute, second, month = 0;
+    uint64_t year;
+    if (s.len != HS_HTTP_DATE_LEN || memcmp(s.ptr + 25, " GMT", 4) != 0)
+        return false;
+    while (month < 12 && memcmp(s.ptr + 8, months + 3 * (size_t)month, 3) != 0)
+        month++;
+    if (month == 12 || !two_digits(s, 5, &day) || !two_digits(s, 17, &hour) ||
+        !two_digits(s, 20, &minute) || !two_digits(s, 23, &second) ||
+        !hs_span_u64(hs_span_of(s.ptr + 12, 4), 9999, &year) || year < 1970)
+        return false;
+    /* Days from the civil date, with years that begin in March. */
+    uint64_t y = month < 2 ? year - 1 : year, m = (month + 10) % 12;
+    uint64_t days = 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 1;
+    *out = (days - 719468) * 86400 + hour * 3600u + minute * 60u + second;
+    return true;
+}
+
+/* How long the server wants us to wait. False: it does not say. */
+static bool retry_after_ns(const fetch *f, uint64_t *out)
+{
+    hs_span value = hs_fetch_header(&f->res, HS_SPAN("Retry-After"));
+    uint64_t s, now = hs_shard_wall_s(f->client->shard);
+    if (!value.ptr)
+        return false;
+    if (!hs_span_u64(value, UINT32_MAX, &s)) {
+        if (!parse_date(value, &s))
+            return false;
+        s = s > now ? s - now : 0;
+    }
+    *out = s * HS_SEC_NS;
+    return true;
+}
+
+static bool repeats_status(fetch *f)
+{
+    uint16_t status = f->res.status;
+    if (f->retries_left == 0 || !fetch_next_repeatable(f) ||
+        (status != 429 && status != 502 && status != 503 && status != 504))
+        return false;
+    if (!retry_after_ns(f, &f->pause_ns))
+        f->pause_ns = backoff_ns(f);
+    else if (f->pause_ns > f->retry_after_ms_max * HS_MSEC_NS)
+        return false;
+    f->retries_left--;
+    return true;
+}
+
+/* ---- redirections ---- */
+
+static bool is_redirect(uint16_t status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+hs_err fetch_next_look(fetch *f, const char **text)
+{
+    f->then = THEN_TELL;
+    if (repeats_status(f)) {
+        f->then = THEN_REPEAT;
+        return HS_OK;
+    }
+    if (f->redirect == HS_FETCH_MANUAL || !is_redirect(f->res.status) ||
+        !hs_fetch_header(&f->res, HS_SPAN("Location")).ptr)
+        return HS_OK;
+    *text = "a redirection, which was not to be followed";
+    HS_ENSURE(f->redirect == HS_FETCH_FOLLOW, HS_E_REDIRECT);
+    *text = "too many redirections";
+    HS_ENSURE(f->redirects_left > 0, HS_E_REDIRECT);
+    f->then = THEN_REDIRECT;
+    return HS_OK;
+}
+
+/* Take out the fields that have one of these names. */
+static void drop_fields(fetch *f, const hs_span *names, size_t len)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < f->headers_len; i++) {
+        bool drop = false;
+        for (size_t k = 0; k < len; k++)
+            drop |= hs_span_eq_nocase(f->headers[i].name, names[k]);
+        if (!drop)
+            f->headers[kept++] = f->headers[i];
+    }
+    f->headers_len = kept;
+}
+
+/* The body is not sent again, nor what describes it. */
+static void become_get(fetch *f)
+{
+    static const hs_span names[] = {{(const uint8_t *)"Content-Encoding", 16},
+                                    {(const uint8_t *)"Content-Language", 16},
+                                    {(const uint8_t *)"Content-Location", 16},
+                                    {(const uint8_t *)"Content-Type", 12}};
+    f->method = HS_METHOD_GET;
+    f->method_name = HS_SPAN("GET");
+    f->body = hs_span_of(NULL, 0);
+    f->has_source = false;
+    drop_fields(f, names, HS_ARRAY_LEN(names));
+}
+
+/* What another server must not see. */
+static void forget_credentials(fetch *f)
+{
+    static const hs_span names[] = {{(const uint8_t *)"Authorization", 13},
+                                    {(const uint8_t *)"Cookie", 6},
+                                    {(const uint8_t *)"Proxy-Authorization", 19}};
+    drop_fields(f, names, HS_ARRAY_LEN(names));
+}
+
+hs_err fetch_next_redirect(fetch *f, const char **text)
+{
+    hs_url url;
+    uint16_t status = f->res.status;
+    hs_span location = hs_fetch_header(&f->res, HS_SPAN("Location"));
+    HS_ASSERT(location.ptr != NULL && f->redirects_left > 0);
+    f->redirects_left--;
+    hs_err err = hs_url_parse(&url, &f->arena, location, &f->url);
+    if (err.code == -ENOMEM)
+        return err;
+    *text = "a redirection to what is no URL";
+    HS_ENSURE(hs_ok(err), HS_E_REDIRECT);
+    *text = "a redirection to neither http nor https";
+    bool secure = hs_span_eq(url.scheme, HS_SPAN("https"));
+    HS_ENSURE(secure || hs_span_eq(url.scheme, HS_SPAN("http")), HS_E_REDIRECT);
+    HS_ENSURE(url.host.len > 0 && url.host.len <= HOST_BYTES_MAX, HS_E_REDIRECT);
+    *text = "a redirection to https, and there is no TLS";
+    HS_ENSURE(!secure || f->client->options.secure, HS_E_REDIRECT);
+    *text = "a redirection of a request whose body cannot be sent again";
+    HS_ENSURE(status == 303 || !f->has_source, HS_E_REDIRECT);
+    bool post = f->method == HS_METHOD_POST;
+    bool plain = f->method == HS_METHOD_GET || f->method == HS_METHOD_HEAD;
+    if (((status == 301 || status == 302) && post) || (status == 303 && !plain))
+        become_get(f);
+    if (!hs_url_same_origin(&url, &f->url))
+        forget_credentials(f);
+    f->url = url;
+    f->res.redirected = true;
+    return HS_OK;
+}
