@@ -97,8 +97,8 @@ typedef struct hs_fetch_sink hs_fetch_sink;
 typedef struct hs_fetch_source {
     uint64_t length; /* in all; HS_FETCH_CHUNKED: not known */
     /* There is room: write pieces with hs_fetch_write, now or later, until hs_fetch_full, and at
-     * last hs_fetch_end. Called when the connection is there, and each time that there is room
-     * after hs_fetch_full was true. */
+     * last hs_fetch_end. Called when the connection is there, which may be before hs_fetch returns,
+     * and each time that there is room after hs_fetch_full was true. */
     void (*more)(hs_fetch_sink *sink, void *ctx);
     /* Nothing may be written any more: all was, or the fetch ended with `why`. Once, if `more` was
      * called; the sink is gone. It may be called from inside whatever ended the fetch. May be
