@@ -71,7 +71,7 @@ endfunction()
 # Which layer sees which library. Nobody else does (the lint checks the ones in /usr/include).
 set(HS_EXTERNAL_shard hs::uring hs::hwloc Threads::Threads)
 set(HS_EXTERNAL_net hs::cares)
-set(HS_EXTERNAL_http hs::idn2 hs::zlib hs::brotlidec hs::zstd)
+set(HS_EXTERNAL_http hs::idn2 hs::psl hs::zlib hs::brotlidec hs::zstd)
 if(HTTPSHARD_TLS)
     set(HS_EXTERNAL_tls hs::wolfssl)
 endif()

@@ -1,5 +1,5 @@
-"""liburing, hwloc and threads are shard's, c-ares is net's, wolfSSL tls's, libidn2 and what
-decodes bodies http's; public headers show none of them."""
+"""liburing, hwloc and threads are shard's, c-ares is net's, wolfSSL tls's, libidn2,
+libpsl and what decodes bodies http's; public headers show none of them."""
 import os
 import re
 
@@ -13,6 +13,7 @@ OWNERS = {
     r"sys/epoll\.h|sys/eventfd\.h": "shard",
     r"ares(_\w+)?\.h": "net",
     r"idn2\.h": "http",
+    r"libpsl\.h": "http",
     r"zlib\.h|brotli/.*|zstd(_\w+)?\.h": "http",
     r"wolfssl/.*": "tls",
 }
@@ -43,6 +44,7 @@ BAD = [
     {"shard/hs_a.h": "#include <hwloc.h>\n"},
     {"app/a.c": "#include <hwloc/helper.h>\n"},
     {"net/a.c": "#include <zstd_errors.h>\n"},
+    {"app/a.c": "#include <libpsl.h>\n"},
     {"http/hs_a.h": "#include <brotli/decode.h>\n"},
 ]
 GOOD = [

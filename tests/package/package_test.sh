@@ -56,7 +56,7 @@ export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
 headers=$prefix/include/httpshard
 [ -f "$headers/hs_app.h" ] || fail "hs_app.h is not installed"
 if find "$headers" -type f ! -name 'hs_*.h' | grep .; then fail "a private header is installed"; fi
-if grep -rnE "include.*(liburing|hwloc|wolfssl|idn2|zlib|brotli|zstd|<ares)" "$headers"; then
+if grep -rnE "include.*(liburing|hwloc|wolfssl|idn2|zlib|brotli|zstd|psl|<ares)" "$headers"; then
     fail "a header shows a library"
 fi
 if nm -D --defined-only "$libdir/libhttpshard.so" | awk '{ print $NF }' | grep -v '^hs_'; then
