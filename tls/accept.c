@@ -90,9 +90,9 @@ void hs_tls_accept(hs_tls *tls, hs_stream *plain)
 /* The context that new connections use. */
 static hs_tls_ctx *current_ctx(hs_tls *tls)
 {
-    if (!tls->ctx || tls_box_generation(tls->box) != tls->generation) {
+    if (tls_box_changed(tls->box, tls->generation, hs_shard_wall_s(tls->shard))) {
         hs_tls_ctx_unref(tls->ctx);
-        tls->ctx = tls_box_get(tls->box, &tls->generation);
+        tls->ctx = tls_box_get(tls->box, &tls->generation, &tls->keys);
     }
     return tls->ctx;
 }

@@ -1,8 +1,9 @@
 /* What new connections use, published to all shards.
  *
- * Owns: one reference to the newest context, and its number. A shard compares the number at each
- * new connection, and takes the lock only when it has changed: for as long as it takes to count a
- * reference. Tested by: tests/unit/tls_ctx.c, tests/e2e/tls.py (reload under load). */
+ * Owns: one reference to the newest context, the keys of tickets, and the number of both together.
+ * A shard compares the number at each new connection, and takes the lock only when it has changed:
+ * for as long as it takes to count a reference and copy the keys. Who comes first after their time
+ * changes the keys. Tested by: tests/unit/tls_ctx.c, tests/e2e/tls.py (reload under load). */
 #include <stdatomic.h>
 
 #include "tls.h"
@@ -10,7 +11,9 @@
 struct hs_tls_box {
     const hs_mem *mem;
     hs_tls_ctx *ctx;
+    tls_ticket_keys keys;
     _Atomic(uint32_t) generation; /* from 1 */
+    _Atomic(uint64_t) rotate_s;   /* when the keys change next; 0: nobody has looked yet */
     atomic_flag lock;
 };
 
@@ -33,6 +36,10 @@ hs_tls_box *hs_tls_box_create(const hs_mem *mem, hs_tls_ctx *ctx)
     if (!box)
         return NULL;
     box->mem = mem;
+    if (!hs_ok(tls_ticket_rotate(&box->keys))) {
+        hs_mem_give(mem, box, sizeof *box, 16);
+        return NULL;
+    }
     box->ctx = hs_tls_ctx_ref(ctx);
     atomic_init(&box->generation, 1);
     atomic_flag_clear(&box->lock);
@@ -44,6 +51,7 @@ void hs_tls_box_destroy(hs_tls_box *box)
     if (!box)
         return;
     hs_tls_ctx_unref(box->ctx);
+    tls_forget(&box->keys, sizeof box->keys);
     hs_mem_give(box->mem, box, sizeof *box, 16);
 }
 
@@ -59,16 +67,33 @@ void hs_tls_box_publish(hs_tls_box *box, hs_tls_ctx *ctx)
     hs_tls_ctx_unref(before);
 }
 
-uint32_t tls_box_generation(const hs_tls_box *box)
+/* By one shard at a time; the others see it by the number. */
+static void rotate(hs_tls_box *box, uint64_t now_s)
 {
-    return atomic_load_explicit(&box->generation, memory_order_acquire);
+    lock(box);
+    uint64_t due = atomic_load(&box->rotate_s);
+    if (now_s >= due) {
+        atomic_store(&box->rotate_s, now_s + HS_TLS_TICKET_S);
+        /* Without random numbers the old ones stay for another period. */
+        if (due != 0 && hs_ok(tls_ticket_rotate(&box->keys)))
+            atomic_fetch_add(&box->generation, 1);
+    }
+    unlock(box);
 }
 
-hs_tls_ctx *tls_box_get(hs_tls_box *box, uint32_t *generation)
+bool tls_box_changed(hs_tls_box *box, uint32_t have, uint64_t now_s)
+{
+    if (now_s >= atomic_load_explicit(&box->rotate_s, memory_order_relaxed))
+        rotate(box, now_s);
+    return atomic_load_explicit(&box->generation, memory_order_acquire) != have;
+}
+
+hs_tls_ctx *tls_box_get(hs_tls_box *box, uint32_t *generation, tls_ticket_keys *keys)
 {
     lock(box);
     hs_tls_ctx *ctx = hs_tls_ctx_ref(box->ctx);
-    *generation = tls_box_generation(box);
+    *generation = atomic_load(&box->generation);
+    *keys = box->keys;
     unlock(box);
     return ctx;
 }

@@ -6,6 +6,8 @@
 
 #include "tls.h"
 
+#include <wolfssl/wolfcrypt/sha256.h>
+
 /* wolfSSL's names. All with an ephemeral exchange of keys and authenticated encryption: what
  * remains of TLS 1.2 once RFC 9325 section 4.2 is applied. */
 #define CIPHERS                                                                                    \
@@ -14,6 +16,8 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define RSA_BITS_MIN 2048
+/* A ticket is good for as long as the key that made it is surely kept. */
+#define TICKET_S ((TLS_TICKET_KEYS - 1) * HS_TLS_TICKET_S)
 
 static hs_err say_wolf(hs_tls_why *why, int rc, const char *file, const char *what)
 {
@@ -74,6 +78,8 @@ static hs_err describe(const hs_mem *mem, tls_slot *slot, hs_span pem, uint8_t *
         return say_wolf(why, len, file, "holds no certificate");
     if (!tls_der_cert(hs_span_of(der, (size_t)len), &parts))
         return tls_say(why, hs_err_of(HS_E_CERT), "%s: its certificate is broken", file);
+    if (wc_Sha256Hash(der, (word32)len, slot->identity) != 0)
+        return tls_say(why, hs_err_of(-ENOMEM), "%s: no memory", file);
     slot->kind = kind_of(parts.key_oid);
     if (slot->kind == 0)
         return tls_say(why, hs_err_of(HS_E_CERT), "%s: its key is not RSA, ECDSA or Ed25519", file);
@@ -113,8 +119,7 @@ static hs_err use_key(const hs_mem *mem, tls_slot *slot, const hs_tls_cert *cert
     size_t len;
     HS_TRY(tls_load(mem, cert->key_file, &pem, &len, why));
     int rc = wolfSSL_CTX_use_PrivateKey_buffer(slot->wolf, pem, (long)len, WOLFSSL_FILETYPE_PEM);
-    memset(pem, 0, len);
-    __asm__ volatile("" : : "r"(pem) : "memory"); /* the zeros are meant */
+    tls_forget(pem, len);
     hs_mem_give(mem, pem, len + 1, 16);
     if (rc != WOLFSSL_SUCCESS)
         return say_wolf(why, rc, cert->key_file, "holds no key that can be used");
@@ -153,19 +158,23 @@ static hs_err set_up(WOLFSSL_CTX *wolf, const hs_tls_options *o, hs_tls_why *why
     return HS_OK;
 }
 
-static hs_err set_up_side(hs_tls_ctx *ctx, WOLFSSL_CTX *wolf, const hs_tls_options *o,
-                          hs_tls_why *why)
+static hs_err set_up_side(hs_tls_ctx *ctx, tls_slot *slot, const hs_tls_options *o, hs_tls_why *why)
 {
+    WOLFSSL_CTX *wolf = slot->wolf;
     if (ctx->client) {
         wolfSSL_CTX_set_verify(wolf, WOLFSSL_VERIFY_PEER, tls_verify);
         return tls_load_roots(ctx->mem, wolf, o->ca_file, why);
     }
-    (void)wolfSSL_CTX_NoTicketTLSv12(wolf);
-    (void)wolfSSL_CTX_no_ticket_TLSv13(wolf);
     if (o->client == HS_TLS_CLIENT_OFF) {
         wolfSSL_CTX_set_verify(wolf, WOLFSSL_VERIFY_NONE, NULL);
+        (void)wolfSSL_CTX_set_TicketEncCb(wolf, tls_ticket);
+        (void)wolfSSL_CTX_set_TicketEncCtx(wolf, slot);
+        (void)wolfSSL_CTX_set_TicketHint(wolf, TICKET_S);
         return HS_OK;
     }
+    /* A resumed session shows no certificate, and may be older than a change of the roots. */
+    (void)wolfSSL_CTX_NoTicketTLSv12(wolf);
+    (void)wolfSSL_CTX_no_ticket_TLSv13(wolf);
     int mode = WOLFSSL_VERIFY_PEER;
     if (o->client == HS_TLS_CLIENT_REQUIRED)
         mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
@@ -181,7 +190,7 @@ static hs_err add_slot(hs_tls_ctx *ctx, const hs_tls_options *o, const hs_tls_ce
     if (!slot->wolf)
         return tls_say(why, hs_err_of(-ENOMEM), "no memory");
     HS_TRY(set_up(slot->wolf, o, why));
-    HS_TRY(set_up_side(ctx, slot->wolf, o, why));
+    HS_TRY(set_up_side(ctx, slot, o, why));
     if (!cert)
         return HS_OK;
     HS_TRY(use_cert(ctx->mem, slot, cert->cert_file, why));

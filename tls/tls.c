@@ -47,6 +47,10 @@ static hs_err fill(hs_tls *tls)
     HS_TRY(tls_library());
     HS_TRY(register_counters(tls));
     HS_TRY(take_buffers(tls));
+    if (tls->box) {
+        HS_ENSURE(wc_InitRng(&tls->rng) == 0, -ENOMEM);
+        tls->rng_made = true;
+    }
     HS_TRY(hs_pool_init(&tls->conns, mem, sizeof(tls_conn) + tls->options.owner_bytes,
                         tls->options.conns_max));
     return hs_pool_init(&tls->handshakes, mem, sizeof(tls_hs), tls->options.conns_max);
@@ -71,6 +75,9 @@ void tls_fini(hs_tls *tls)
     const hs_mem *mem = hs_shard_mem(tls->shard);
     HS_ASSERT(tls->waiting_len == 0 && tls->busy_len == 0);
     hs_shard_trim_remove(&tls->trim);
+    if (tls->rng_made)
+        (void)wc_FreeRng(&tls->rng);
+    tls_forget(&tls->keys, sizeof tls->keys);
     hs_pool_fini(&tls->handshakes);
     hs_pool_fini(&tls->conns);
     hs_mem_give(mem, tls->in, TLS_RECORD_BYTES, 16);

@@ -12,6 +12,7 @@
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/random.h>
 
 #include "hs_assert.h"
 #include "hs_limits.h"
@@ -36,10 +37,13 @@ typedef struct tls_name {
     bool wildcard;
 } tls_name;
 
+#define TLS_IDENTITY_BYTES 32
+
 /* A certificate with its key, ready for use. */
 typedef struct tls_slot {
     WOLFSSL_CTX *wolf;
-    uint32_t kind; /* TLS_KEY_... */
+    uint8_t identity[TLS_IDENTITY_BYTES]; /* SHA-256 of the certificate */
+    uint32_t kind;                        /* TLS_KEY_... */
     uint32_t names_len;
     tls_name *names;
 } tls_slot;
@@ -57,6 +61,27 @@ struct hs_tls_ctx {
     } alpn[HS_TLS_ALPN_MAX];
     tls_slot slots[]; /* slots_max */
 };
+
+/* ---- tickets: ticket.c ---- */
+
+#define TLS_TICKET_KEYS 3
+
+typedef struct tls_ticket_key {
+    uint8_t name[16];
+    uint8_t key[32];
+} tls_ticket_key;
+
+/* The newest first: it makes tickets, all open them. */
+typedef struct tls_ticket_keys {
+    tls_ticket_key keys[TLS_TICKET_KEYS];
+    uint32_t len;
+} tls_ticket_keys;
+
+/* Add a new key, and forget the oldest. Errors: HS_E_INTERNAL (no random numbers). */
+HS_NODISCARD hs_err tls_ticket_rotate(tls_ticket_keys *keys);
+/* wolfSSL's way to them; `ctx` is the slot. */
+int tls_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *mac, int enc,
+               unsigned char *ticket, int len, int *out_len, void *ctx);
 
 /* ---- connections ---- */
 
@@ -115,6 +140,9 @@ struct hs_tls {
     hs_tls_box *box;
     hs_tls_ctx *ctx; /* what was in the box when `generation` was there */
     uint32_t generation;
+    tls_ticket_keys keys; /* of that generation, too */
+    WC_RNG rng;           /* for tickets */
+    bool rng_made;
     uint32_t refs; /* of a client's: itself and each of its streams */
     hs_pool conns, handshakes;
     hs_list waiting, busy; /* handshakes of a server, the oldest first */
@@ -130,6 +158,13 @@ HS_NODISCARD hs_err tls_library(void);
 /* From here until the next call on this thread, wolfSSL takes its memory from `mem`; NULL: from the
  * shard's, or the system's where there is no shard. Returns what was set before. */
 const hs_mem *tls_mem_set(const hs_mem *mem);
+
+/* Overwrite what nobody may read any more. */
+static inline void tls_forget(void *bytes, size_t len)
+{
+    memset(bytes, 0, len);
+    __asm__ volatile("" : : "r"(bytes) : "memory"); /* the zeros are meant */
+}
 
 /* hello.c */
 typedef struct tls_hello {
@@ -288,7 +323,10 @@ void tls_unref(hs_tls *tls);
 tls_hs *tls_hs_take(tls_conn *c, struct tls_ask *ask);
 void tls_hs_give(tls_conn *c);
 
-/* box.c */
-/* What is published; a reference. *generation is its number. */
-hs_tls_ctx *tls_box_get(hs_tls_box *box, uint32_t *generation);
-uint32_t tls_box_generation(const hs_tls_box *box);
+/* ---- what is published: box.c ---- */
+
+/* Whether something else is published than generation `have`, at the wall clock's `now_s`: keys of
+ * tickets are changed in here when their time has come. */
+bool tls_box_changed(hs_tls_box *box, uint32_t have, uint64_t now_s);
+/* What is published now: a reference, and a copy of the keys. *generation is its number. */
+hs_tls_ctx *tls_box_get(hs_tls_box *box, uint32_t *generation, tls_ticket_keys *keys);

@@ -40,9 +40,10 @@ def client_context(**options):
 class Secure(Connection):
     """A Connection inside of TLS by python's own library."""
 
-    def __init__(self, port, context=None, name="server.test"):
+    def __init__(self, port, context=None, name="server.test", session=None):
         super().__init__(port, 10 * SLOW)
-        self.sock = (context or client_context()).wrap_socket(self.sock, server_hostname=name)
+        self.sock = (context or client_context()).wrap_socket(self.sock, server_hostname=name,
+                                                              session=session)
 
     def names(self):
         cert = self.sock.getpeercert()
@@ -140,6 +141,42 @@ class Requests(Server):
                 self.assertEqual(conn.get("/plaintext").body, TEXT)
             with Secure(plain.port) as conn:
                 self.assertEqual(conn.get("/plaintext").body, TEXT)
+
+
+class Resumption(Server):
+    """Tickets of one shard are good on all, for both versions."""
+
+    def again(self, server, context, session):
+        with Secure(server.port, context, session=session) as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+            return conn.sock.session_reused, conn.sock.session
+
+    def test_sessions_are_resumed_on_every_shard(self):
+        server = self.usual(cores=2)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = client_context(minimum_version=version, maximum_version=version)
+            reused, session = self.again(server, context, None)
+            self.assertFalse(reused)
+            for _ in range(12):
+                reused, session = self.again(server, context, session)
+                self.assertTrue(reused, version)
+
+    def test_a_ticket_is_for_its_own_certificate(self):
+        server = self.start(*pair("server"), *pair("other"))
+        context = client_context(check_hostname=False)
+        _, session = self.again(server, context, None)
+        with Secure(server.port, context, name="other.test", session=session) as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+            self.assertFalse(conn.sock.session_reused)
+            self.assertEqual(conn.names(), "other.test")
+
+    def test_none_where_clients_show_certificates(self):
+        server = self.usual("--tls-client-ca", path("ca.pem"))
+        context = client_context()
+        context.load_cert_chain(path("client.pem"), path("client.key"))
+        _, session = self.again(server, context, None)
+        if session is not None:
+            self.assertFalse(self.again(server, context, session)[0])
 
 
 class Certificates(Server):
