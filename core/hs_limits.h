@@ -132,8 +132,8 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 /* TLS handshakes of a shard that are under way. Each takes about 20 KiB and the time of one round
  * trip: at the tenth of a second that is far away, four times what a core can compute. */
 #define HS_TLS_HANDSHAKES_MAX 4096
-/* How long a key makes tickets; it opens them for twice as long again. Who gets at the keys can read
- * what was resumed with TLS 1.2 in that time. */
+/* How long a key makes tickets; it opens them for twice as long again. Who gets at the keys can
+ * read what was resumed with TLS 1.2 in that time. */
 #define HS_TLS_TICKET_S (4u * 3600)
 
 /* Datagram sockets of a shard. */
