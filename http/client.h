@@ -24,6 +24,7 @@
 #include <errno.h>
 
 #include "client_reply.h"
+#include "coding.h"
 #include "hs_fetch.h"
 #include "hs_limits.h"
 #include "hs_list.h"
@@ -37,14 +38,16 @@ typedef struct client_origin client_origin;
 #define FETCHES_MAX (1u << 20)
 /* A host name has at most 253 bytes (RFC 1035); an IPv6 address fewer. */
 #define HOST_BYTES_MAX 255
-#define ORIGIN_KEY_MAX (HOST_BYTES_MAX + 9)
+#define ORIGIN_KEY_MAX (HOST_BYTES_MAX + 10)
 /* What is read ahead of a reader: enough for one to be busy while the network brings more. */
 #define BODY_WINDOW_BYTES (64u * 1024)
 /* The body of a response that leads on to another is read over up to here, to keep its
  * connection. */
 #define DISCARD_BYTES_MAX (64u * 1024)
+/* What is decoded at a time. */
+#define PLAIN_BYTES (16u * 1024)
 
-/* Where connections to one scheme, host and port are. */
+/* Where connections to one scheme, host and port are; guarded ones apart from the others. */
 struct client_origin {
     hs_list link;    /* in client->waiting while somebody waits here */
     hs_list resting; /* connections; the one that was used last first */
@@ -173,6 +176,8 @@ struct fetch {
     bool stale_once; /* a pooled connection was closed already; it was repeated for that */
     uint8_t method;  /* hs_method */
     uint8_t redirect;
+    bool guarded;
+    bool decodes; /* codings are asked for, and undone */
     uint32_t redirects_left, retries_left, retry_ms, retry_after_ms_max;
     hs_fetch_sink sink;
 
@@ -196,7 +201,10 @@ struct fetch {
     uint8_t *whole;
     size_t whole_len, whole_cap;
     uint64_t whole_max, discarded;
-    hs_span piece; /* of hs_fetch_next, or all that was collected */
+    hs_span piece;   /* of hs_fetch_next, or all that was collected */
+    coding *coding;  /* NULL: the body is as it comes */
+    uint8_t *plain;  /* PLAIN_BYTES, beside it */
+    bool plain_more; /* the decoder has more, without more input */
     hs_microtask pump;
     hs_err err; /* how the exchange ended */
     hs_fetch_error error;
@@ -225,8 +233,8 @@ void client_look(hs_client *client);
 void client_free(hs_client *client);
 
 /* client_pool.c */
-/* The origin of `url`. NULL without memory. */
-client_origin *client_pool_origin(hs_client *client, const hs_url *url);
+/* The origin that `f` goes to. NULL without memory. */
+client_origin *client_pool_origin(hs_client *client, const fetch *f);
 /* Let go of one that nobody needs. */
 void client_pool_origin_look(hs_client *client, client_origin *o);
 /* A resting connection of `o`, taken out; NULL: none. */
@@ -285,7 +293,11 @@ HS_NODISCARD hs_err fetch_send_end(fetch *f, hs_err why);
 /* fetch_body.c */
 /* A piece of it came. Errors: HS_E_LIMIT, -ENOMEM. */
 HS_NODISCARD hs_err fetch_body_feed(fetch *f, hs_span piece);
-/* Give what is queued to whoever reads. Errors: as above. */
+/* Undo the response's codings, if it has some. Errors: HS_E_CODING, -ENOMEM. */
+HS_NODISCARD hs_err fetch_body_begin(fetch *f);
+/* The reader is done with `len` bytes of a piece. */
+void fetch_body_taken(fetch *f, size_t len);
+/* Give what is queued to whoever reads. Errors: as above, HS_E_CODING, HS_E_TRUNCATED. */
 HS_NODISCARD hs_err fetch_body_pump(fetch *f);
 /* Hold the peer up, or let it go on, by what is queued. */
 void fetch_body_flow(fetch *f);
@@ -293,6 +305,8 @@ void fetch_body_flow(fetch *f);
 void fetch_body_over(fetch *f);
 /* Pump soon. */
 void fetch_body_soon(fetch *f);
+/* Its reader cannot take what is queued. */
+void fetch_body_forget(fetch *f);
 /* The response is given up: nobody is told. */
 void fetch_body_clear(fetch *f);
 

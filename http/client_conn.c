@@ -190,6 +190,8 @@ static hs_err on_allow(const hs_addr *addr, void *ctx)
     if (!c->tried)
         c->client->events->phase(c->fetch, HS_FETCH_CONNECT);
     c->tried = true;
+    if (c->fetch->guarded)
+        HS_TRY(hs_guard_check(addr, (void *)o->guard));
     return o->allow ? o->allow(addr, o->ctx) : HS_OK;
 }
 

@@ -9,9 +9,11 @@
  * none can be passed by for ever. */
 #include "client.h"
 
-static size_t put_key(uint8_t *key, const hs_url *url)
+static size_t put_key(uint8_t *key, const fetch *f)
 {
+    const hs_url *url = &f->url;
     size_t len = 0;
+    key[len++] = f->guarded ? 'g' : 'a';
     key[len++] = url->scheme.len == 5 ? 's' : 'p';
     memcpy(key + len, url->host.ptr, url->host.len);
     len += url->host.len;
@@ -20,11 +22,11 @@ static size_t put_key(uint8_t *key, const hs_url *url)
     return len;
 }
 
-client_origin *client_pool_origin(hs_client *client, const hs_url *url)
+client_origin *client_pool_origin(hs_client *client, const fetch *f)
 {
     uint8_t key[ORIGIN_KEY_MAX + 20];
-    HS_ASSERT(url->host.len > 0 && url->host.len <= HOST_BYTES_MAX);
-    size_t len = put_key(key, url);
+    HS_ASSERT(f->url.host.len > 0 && f->url.host.len <= HOST_BYTES_MAX);
+    size_t len = put_key(key, f);
     HS_ASSERT(len <= ORIGIN_KEY_MAX);
     client_origin *o = hs_map_get(&client->origins, hs_span_of(key, len));
     if (o)

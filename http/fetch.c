@@ -6,6 +6,7 @@
  * A jar of cookies, or a default field of the client's, would be added where the fields are
  * copied. */
 #include "client.h"
+#include "hs_base64.h"
 
 #define METHOD_BYTES_MAX 32
 
@@ -83,11 +84,9 @@ static hs_err set_url(fetch *f, hs_span text_of_url, const char **text)
 static hs_err set_fields(fetch *f, const hs_fetch_options *o, const char **text)
 {
     HS_ASSERT(o->headers || o->headers_len == 0);
-    if (o->headers_len == 0)
-        return HS_OK;
     *text = "too many fields";
     HS_ENSURE(o->headers_len <= H1_FIELDS_MAX, HS_E_USAGE);
-    f->headers = hs_arena_take(&f->arena, o->headers_len * sizeof *f->headers);
+    f->headers = hs_arena_take(&f->arena, (o->headers_len + 1) * sizeof *f->headers);
     HS_ENSURE(f->headers, -ENOMEM);
     for (uint32_t i = 0; i < o->headers_len; i++) {
         const hs_fetch_field *field = &o->headers[i];
@@ -121,6 +120,33 @@ static hs_err set_body(fetch *f, const hs_fetch_options *o)
     return HS_OK;
 }
 
+static bool has_field(const fetch *f, hs_span name)
+{
+    for (uint32_t i = 0; i < f->headers_len; i++)
+        if (hs_span_eq_nocase(f->headers[i].name, name))
+            return true;
+    return false;
+}
+
+/* What the URL has of a name and a password becomes a field, unless there is one. */
+static hs_err set_credentials(fetch *f, const char **text)
+{
+    hs_span name, password;
+    hs_fetch_field *field = &f->headers[f->headers_len];
+    if (f->url.username.len + f->url.password.len == 0)
+        return HS_OK;
+    *text = "the URL's name or password cannot be sent";
+    HS_TRY(hs_percent_decode(&f->arena, f->url.username, &name));
+    HS_TRY(hs_percent_decode(&f->arena, f->url.password, &password));
+    f->url.username = f->url.password = hs_span_of(NULL, 0);
+    if (has_field(f, HS_SPAN("Authorization")))
+        return HS_OK;
+    HS_TRY(hs_basic_auth(&f->arena, name, password, &field->value));
+    field->name = HS_SPAN("Authorization");
+    f->headers_len++;
+    return HS_OK;
+}
+
 static uint32_t or_else(uint32_t value, uint32_t none)
 {
     return value ? value : none;
@@ -143,8 +169,11 @@ static hs_err set_request(fetch *f, hs_span url, const hs_fetch_options *o, cons
     HS_TRY(set_url(f, url, text));
     HS_TRY(set_method(f, o->method, o->source || o->body.ptr, text));
     HS_TRY(set_fields(f, o, text));
+    HS_TRY(set_credentials(f, text));
     HS_TRY(set_body(f, o));
     set_times(f, &o->times);
+    f->guarded = o->guarded;
+    f->decodes = !o->coded && !has_field(f, HS_SPAN("Accept-Encoding"));
     f->redirect = (uint8_t)o->redirect;
     f->redirects_left = or_else(o->redirects_max, 20);
     f->retries_left = o->retries;

@@ -3,8 +3,8 @@
  * Owns: the queue between both, and the holding up of the peer where the reader is slower. Must not
  * know: the framing, connections' ends. Tested by: tests/unit/http_fetch_body.c.
  *
- * A content coding would be undone here: between the queue, which then has coded bytes, and
- * `give`, so that what a small input becomes is made only as fast as it is read. */
+ * A content coding is undone between the queue, which then has coded bytes, and whoever reads: what
+ * a small input becomes is made only as fast as it is read. */
 #include "client.h"
 
 /* Make room for `more` bytes of a collected body, and a NUL. */
@@ -14,7 +14,8 @@ static bool grow(fetch *f, size_t more)
     if (need <= f->whole_cap)
         return true;
     size_t cap = HS_MAX(need, 2 * f->whole_cap);
-    if (f->reply.head.body == H1_BODY_LENGTH && f->reply.head.content_length <= f->whole_max)
+    if (!f->coding && f->reply.head.body == H1_BODY_LENGTH &&
+        f->reply.head.content_length <= f->whole_max)
         cap = HS_MAX(need, (size_t)f->reply.head.content_length + 1);
     uint8_t *bytes = hs_arena_take(&f->arena, cap);
     if (!bytes)
@@ -59,13 +60,99 @@ hs_err fetch_body_feed(fetch *f, hs_span piece)
         f->discarded += piece.len;
         return HS_OK;
     }
-    if (f->queue.len == 0 && wanted(f))
+    if (!f->coding && f->queue.len == 0 && wanted(f))
         return give(f, piece);
     HS_TRY(hs_chain_append(&f->queue, client_chunks(f->client), piece));
     fetch_body_flow(f);
-    if (f->mode == BODY_PIECES)
+    if (f->mode == BODY_PIECES || f->coding)
         fetch_body_soon(f);
     return HS_OK;
+}
+
+/* ---- codings ---- */
+
+/* The fields of that name, as one list. */
+static hs_err codings_of(fetch *f, hs_span *out)
+{
+    const hs_fetch_res *res = &f->res;
+    hs_span name = HS_SPAN("Content-Encoding");
+    size_t len = 0;
+    for (uint32_t i = 0; i < res->fields_len; i++)
+        if (hs_span_eq_nocase(res->fields[i].name, name))
+            len += res->fields[i].value.len + 1;
+    *out = hs_span_of(NULL, 0);
+    if (len == 0)
+        return HS_OK;
+    uint8_t *list = hs_arena_take(&f->arena, len), *at = list;
+    HS_ENSURE(list, -ENOMEM);
+    for (uint32_t i = 0; i < res->fields_len; i++) {
+        hs_span value = res->fields[i].value;
+        if (!hs_span_eq_nocase(res->fields[i].name, name))
+            continue;
+        if (value.len > 0)
+            memcpy(at, value.ptr, value.len);
+        at += value.len;
+        *at++ = ',';
+    }
+    *out = hs_span_of(list, len - 1);
+    return HS_OK;
+}
+
+hs_err fetch_body_begin(fetch *f)
+{
+    hs_span names;
+    coding_list list;
+    HS_ASSERT(!f->coding);
+    if (!f->decodes || f->reply.head.body == H1_BODY_NONE)
+        return HS_OK;
+    HS_TRY(codings_of(f, &names));
+    if (names.len == 0)
+        return HS_OK;
+    HS_TRY(coding_list_parse(&list, names));
+    if (list.len == 0)
+        return HS_OK;
+    f->plain = hs_arena_take(&f->arena, PLAIN_BYTES);
+    HS_ENSURE(f->plain, -ENOMEM);
+    const coding_limits limits = {0};
+    HS_TRY(coding_open(&f->coding, hs_shard_mem(f->client->shard), &list, &limits));
+    f->res.decoded = true;
+    return HS_OK;
+}
+
+/* Decode the next piece; *piece is empty where more input is needed. */
+static hs_err decode(fetch *f, hs_span *piece)
+{
+    size_t written = 0;
+    while (written == 0 && (f->queue.head || f->plain_more)) {
+        hs_span in = hs_span_of(NULL, 0);
+        if (f->queue.head)
+            in = hs_span_of(f->queue.head->data, f->queue.head->len);
+        size_t before = in.len;
+        HS_TRY(coding_read(f->coding, &in, f->plain, PLAIN_BYTES, &written));
+        if (before > in.len)
+            hs_chain_consume(&f->queue, client_chunks(f->client), before - in.len);
+        f->plain_more = written == PLAIN_BYTES;
+    }
+    *piece = hs_span_of(f->plain, written);
+    return HS_OK;
+}
+
+/* The next piece of what is queued; *piece is empty where there is none. What of it lies in the
+ * queue stays there until it is taken. */
+static hs_err look(fetch *f, hs_span *piece)
+{
+    *piece = hs_span_of(NULL, 0);
+    if (f->coding)
+        return decode(f, piece);
+    if (f->queue.head)
+        *piece = hs_span_of(f->queue.head->data, f->queue.head->len);
+    return HS_OK;
+}
+
+void fetch_body_taken(fetch *f, size_t len)
+{
+    if (!f->coding && len > 0)
+        hs_chain_consume(&f->queue, client_chunks(f->client), len);
 }
 
 void fetch_body_flow(fetch *f)
@@ -87,16 +174,18 @@ void fetch_body_flow(fetch *f)
 
 /* ---- by hs_fetch_next ---- */
 
-static void give_next(fetch *f)
+static hs_err give_next(fetch *f)
 {
-    const hs_chunk *chunk = f->queue.head;
     hs_promise *promise = f->wanted;
-    if (!promise || !chunk)
-        return;
+    if (!promise)
+        return HS_OK;
     HS_ASSERT(f->piece.len == 0);
-    f->piece = hs_span_of(chunk->data, chunk->len);
+    HS_TRY(look(f, &f->piece));
+    if (f->piece.len == 0)
+        return HS_OK;
     f->wanted = NULL;
     hs_promise_settle(promise, hs_value(&f->piece));
+    return HS_OK;
 }
 
 /* ---- the end ---- */
@@ -140,19 +229,23 @@ static hs_err tell_end(fetch *f)
 
 hs_err fetch_body_pump(fetch *f)
 {
-    hs_pool *chunks = client_chunks(f->client);
     HS_ASSERT(f->depth > 0);
-    while (f->queue.head && wanted(f)) {
-        hs_span piece = hs_span_of(f->queue.head->data, f->queue.head->len);
+    while (wanted(f)) {
+        hs_span piece;
+        HS_TRY(look(f, &piece));
+        if (piece.len == 0)
+            break;
         HS_TRY(give(f, piece));
-        hs_chain_consume(&f->queue, chunks, piece.len);
+        fetch_body_taken(f, piece.len);
     }
     if (f->mode == BODY_PIECES)
-        give_next(f);
+        HS_TRY(give_next(f));
     fetch_body_flow(f);
-    if (f->phase == HS_FETCH_DONE && f->queue.len == 0)
-        return tell_end(f);
-    return HS_OK;
+    if (f->phase != HS_FETCH_DONE || f->queue.len > 0 || f->plain_more)
+        return HS_OK;
+    if (f->coding && hs_ok(f->err) && f->mode != BODY_KEPT)
+        HS_TRY(coding_end(f->coding));
+    return tell_end(f);
 }
 
 static void on_pump(hs_microtask *task)
@@ -174,11 +267,17 @@ void fetch_body_over(fetch *f)
     fetch_body_soon(f);
 }
 
+void fetch_body_forget(fetch *f)
+{
+    hs_chain_clear(&f->queue, client_chunks(f->client));
+    f->plain_more = false;
+}
+
 void fetch_body_clear(fetch *f)
 {
     hs_promise *promise = f->wanted;
     f->wanted = NULL;
-    hs_chain_clear(&f->queue, client_chunks(f->client));
+    fetch_body_forget(f);
     hs_microtask_cancel(&f->pump);
     if (promise)
         hs_promise_settle(promise, hs_error(hs_err_of(-ECANCELED)));

@@ -32,6 +32,7 @@ static void fetch_free(fetch *f)
     HS_ASSERT(f->phase == HS_FETCH_DONE);
     HS_ASSERT(!f->conn && !f->origin && !f->promise);
     fetch_body_clear(f);
+    coding_close(f->coding);
     hs_arena_reset(&f->arena);
     hs_list_remove(&f->link);
     hs_pool_give(&client->fetch_slots, f);
@@ -84,7 +85,6 @@ void fetch_spoil(fetch *f, hs_err err, const char *text)
     fetch_error_set(f, err, text);
     f->phase = HS_FETCH_DONE;
     f->err = err;
-    hs_chain_clear(&f->queue, client_chunks(f->client));
     fetch_body_over(f);
 }
 

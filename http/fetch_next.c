@@ -208,6 +208,8 @@ hs_err fetch_next_redirect(fetch *f, const char **text)
     HS_ENSURE(!secure || f->client->options.secure, HS_E_REDIRECT);
     *text = "a redirection of a request whose body cannot be sent again";
     HS_ENSURE(status == 303 || !f->has_source, HS_E_REDIRECT);
+    *text = "a redirection to a URL with a password";
+    HS_ENSURE(url.username.len + url.password.len == 0, HS_E_REDIRECT);
     bool post = f->method == HS_METHOD_POST;
     bool plain = f->method == HS_METHOD_GET || f->method == HS_METHOD_HEAD;
     if (((status == 301 || status == 302) && post) || (status == 303 && !plain))

@@ -91,8 +91,7 @@ hs_promise *hs_fetch_next(hs_fetch_res *res)
         f->mode = BODY_PIECES;
     if (f->mode != BODY_PIECES || f->wanted)
         return refuse(f, HS_E_USAGE);
-    if (f->piece.len > 0)
-        hs_chain_consume(&f->queue, client_chunks(f->client), f->piece.len);
+    fetch_body_taken(f, f->piece.len);
     f->piece = hs_span_of(NULL, 0);
     f->wanted = hs_promise_create(f->client->shard);
     if (!f->wanted)

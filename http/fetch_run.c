@@ -33,7 +33,7 @@ static void go(fetch *f, hs_fetch_phase phase)
 static void hand(fetch *f)
 {
     hs_client *client = f->client;
-    client_origin *o = client_pool_origin(client, &f->url);
+    client_origin *o = client_pool_origin(client, f);
     client_conn *c = o ? client_pool_take(client, o) : NULL;
     if (c) {
         f->res.reused = true;
@@ -44,7 +44,7 @@ static void hand(fetch *f)
     if (o && client->counted >= client->options.conns_max) {
         HS_ASSERT(!hs_list_empty(&client->resting));
         client_conn_close(HS_CONTAINER_OF(client->resting.next, client_conn, oldest));
-        o = client_pool_origin(client, &f->url); /* it may have gone with its last connection */
+        o = client_pool_origin(client, f); /* it may have gone with its last connection */
     }
     hs_err err = o ? client_conn_open(f, o) : hs_err_of(-ENOMEM);
     if (hs_ok(err))
@@ -75,7 +75,7 @@ static void ev_serve(hs_client *client)
 /* Wait behind the others, who are looked at soon. */
 static void stand_in_line(fetch *f)
 {
-    client_origin *o = client_pool_origin(f->client, &f->url);
+    client_origin *o = client_pool_origin(f->client, f);
     hs_err err = o ? client_pool_wait(f, o) : hs_err_of(-ENOMEM);
     if (hs_ok(err)) {
         ev_serve(f->client);
@@ -103,7 +103,7 @@ void fetch_run(fetch *f)
         fetch_fail(f, hs_err_of(HS_E_CLOSED), "the client has stopped");
         return;
     }
-    client_origin *o = client_pool_origin(client, &f->url);
+    client_origin *o = client_pool_origin(client, f);
     if (!o) {
         fetch_fail(f, hs_err_of(-ENOMEM), NULL);
         return;
@@ -219,6 +219,8 @@ static void on_head(fetch *f)
         err = fetch_next_look(f, &text);
     if (hs_ok(err) && f->then == THEN_TELL)
         err = hs_url_text(&f->url, &f->arena, false, &f->res.url);
+    if (hs_ok(err) && f->then == THEN_TELL)
+        err = fetch_body_begin(f);
     if (!hs_ok(err)) {
         fetch_fail(f, err, err.code == -ENOMEM ? NULL : text);
         return;
@@ -267,13 +269,20 @@ static void on_end_of_reply(fetch *f, bool more)
     go_on(f);
 }
 
+static const char *body_text(hs_err err)
+{
+    if (err.code == HS_E_LIMIT)
+        return "the body is longer than its limit";
+    return err.code == HS_E_TRUNCATED ? "the body ended inside of its coding" : NULL;
+}
+
 static void on_piece(fetch *f, hs_span piece)
 {
     hs_err err = fetch_body_feed(f, piece);
     if (f->phase == HS_FETCH_DONE)
         return;
     if (!hs_ok(err)) {
-        fetch_fail(f, err, err.code == HS_E_LIMIT ? "the body is longer than its limit" : NULL);
+        fetch_fail(f, err, body_text(err));
     } else if (f->discarded > DISCARD_BYTES_MAX) {
         client_conn_drop(f->conn);
         go_on(f);
@@ -423,11 +432,13 @@ static void ev_pump(fetch *f)
     fetch_enter(f);
     hs_err err = fetch_body_pump(f);
     if (!hs_ok(err)) {
-        const char *text = err.code == HS_E_LIMIT ? "the body is longer than its limit" : NULL;
-        if (f->phase == HS_FETCH_DONE)
-            fetch_spoil(f, err, text);
+        fetch_body_forget(f);
+        if (f->phase != HS_FETCH_DONE)
+            fetch_fail(f, err, body_text(err));
+        else if (hs_ok(f->err))
+            fetch_spoil(f, err, body_text(err));
         else
-            fetch_fail(f, err, text);
+            fetch_body_over(f); /* it has failed for another reason already */
     }
     fetch_leave(f);
 }

@@ -89,6 +89,8 @@ hs_err fetch_send_start(fetch *f)
         put(&o, HS_SPAN("User-Agent: httpshard\r\n"));
     if (!has(f, HS_SPAN("Accept")))
         put(&o, HS_SPAN("Accept: */*\r\n"));
+    if (f->decodes)
+        put(&o, HS_SPAN("Accept-Encoding: " CODING_ACCEPT "\r\n"));
     put_framing(&o, f);
     put(&o, HS_SPAN("\r\n"));
     HS_TRY(o.err);

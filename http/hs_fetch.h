@@ -19,6 +19,7 @@
 #pragma once
 
 #include "hs_dial.h"
+#include "hs_guard.h"
 #include "hs_http.h"
 #include "hs_secure.h"
 
@@ -65,6 +66,8 @@ typedef struct hs_client_options {
     /* As hs_dial_options.allow, for every connection: where a client may go. NULL: anywhere. */
     hs_err (*allow)(const hs_addr *addr, void *ctx);
     void *ctx;
+    const hs_guard *guard; /* exceptions for fetches that are guarded; it must outlive the client.
+                            * NULL: none */
 } hs_client_options;
 
 /* Make a client. Owned by the caller until hs_client_destroy. `options` may be NULL. Errors:
@@ -141,6 +144,13 @@ typedef struct hs_fetch_options {
     hs_fetch_times times;
     hs_fetch_redirect redirect;
     uint32_t redirects_max; /* 0: 20 */
+    /* For a URL that came from somebody else: go to public addresses alone (hs_guard.h, with the
+     * client's exceptions), in each redirection too, and on connections that were made so. What is
+     * checked is the very address that is connected to. Past it: HS_E_FORBIDDEN. */
+    bool guarded;
+    /* Ask for no content coding, and give the body as it comes. Otherwise, unless `headers` has an
+     * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. */
+    bool coded;
     /* How often a request that can be repeated (an idempotent method of RFC 9110 section 9.2.2,
      * without a source) is, after a failure to connect, an end of the connection before the
      * response, or 429, 502, 503 and 504. 0: only after a pooled connection turned out to be
@@ -181,13 +191,15 @@ HS_API void hs_fetch_error_free(void *error);
 /* The name of a phase: "resolve", for example. Static storage. Shard: any. */
 HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
 
-/* Fetch `url` (http or https; section 4.4 of the URL Standard). `options` may be NULL. Fulfilled
- * with a hs_fetch_res * when the final head is there: hs_fetch_res_free it.
+/* Fetch `url` (http or https; section 4.4 of the URL Standard). A name and a password in it are
+ * sent as Basic authorization (RFC 7617), to its own origin. `options` may be NULL. Fulfilled with
+ * a hs_fetch_res * when the final head is there: hs_fetch_res_free it.
  *
  * Errors, with hs_fetch_error as detail: HS_E_USAGE (URL, method or fields; https without a
  * hs_secure), HS_E_LIMIT (the queue is full, a head is too long), HS_E_CLOSED (the client ended),
  * -ETIMEDOUT (the phase says of what), what hs_dial and hs_secure.start say, HS_E_PROTOCOL,
- * HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, why it was cancelled, what hs_fetch_end was told,
+ * HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, HS_E_CODING (one that was not asked
+ * for), why it was cancelled, what hs_fetch_end was told,
  * -ENOMEM. */
 HS_API hs_promise *hs_fetch(hs_client *client, hs_span url, const hs_fetch_options *options);
 
@@ -212,7 +224,8 @@ typedef struct hs_fetch_res {
     uint16_t status;
     uint8_t minor; /* of the version: HTTP/1.minor */
     bool redirected;
-    bool reused; /* the connection had carried a request before */
+    bool reused;  /* the connection had carried a request before */
+    bool decoded; /* a content coding was undone: Content-Length is that of the coded body */
     hs_span reason;
     hs_span url;                  /* the final one, without a fragment */
     const hs_fetch_field *fields; /* in the order in which they came */
@@ -248,7 +261,8 @@ HS_API void hs_fetch_resume(hs_fetch_res *res);
 
 /* The whole body: fulfilled with a const hs_span *, which stays as long as the response.
  * `bytes_max` 0: the client's body_bytes_max. Errors: as hs_fetch with its detail; HS_E_LIMIT (it
- * is longer), HS_E_USAGE (it is read already). When `res` is freed before: -ECANCELED. */
+ * is longer, or decoded by far larger than it was), HS_E_CODING, HS_E_USAGE (it is read already).
+ * When `res` is freed before: -ECANCELED. */
 HS_API hs_promise *hs_fetch_bytes(hs_fetch_res *res, uint64_t bytes_max);
 
 /* The same with a NUL behind it, which the span does not count. */

@@ -14,7 +14,7 @@ Test(http_fetch, a_get)
     cr_assert_eq(g.values, 0);
     bench_run(&r.b, 50);
     expect_request("GET /a%20b?c=d HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: httpshard\r\n"
-                   "Accept: */*\r\n\r\n");
+                   "Accept: */*\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n");
     cr_assert_eq(g.values, 1);
     cr_assert(hs_span_eq(g.res->url, HS_SPAN("http://192.0.2.1/a%20b?c=d")));
     cr_assert(hs_span_eq(g.res->reason, HS_SPAN("OK")));
@@ -39,7 +39,7 @@ Test(http_fetch, ports_and_addresses_are_named)
     bench_run(&r.b, 50);
     expect_hello(&g);
     expect_request("GET / HTTP/1.1\r\nHost: [2001:db8::1]:8080\r\nUser-Agent: httpshard\r\n"
-                   "Accept: */*\r\n\r\n");
+                   "Accept: */*\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n");
     rig_fini();
 }
 
@@ -55,15 +55,17 @@ Test(http_fetch, fields_and_bodies)
     begin(&g, URL, &o);
     bench_run(&r.b, 50);
     expect_hello(&g);
-    expect_request("PUT /x HTTP/1.1\r\nHost: 192.0.2.1\r\nuser-agent: me\r\nX-Empty: \r\n"
-                   "Accept: a/b\r\nContent-Length: 4\r\n\r\nbody");
+    expect_request(
+        "PUT /x HTTP/1.1\r\nHost: 192.0.2.1\r\nuser-agent: me\r\nX-Empty: \r\n"
+        "Accept: a/b\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nContent-Length: 4\r\n\r\nbody");
     memset(&g, 0, sizeof g);
     hs_promise *p = hs_post_json(r.client, HS_SPAN(URL), HS_SPAN("{}"));
     hs_promise_drop(hs_then_catch(p, got_res, got_error, &g));
     bench_run(&r.b, 50);
     expect_hello(&g);
     expect_request("POST /x HTTP/1.1\r\nHost: 192.0.2.1\r\nContent-Type: application/json\r\n"
-                   "User-Agent: httpshard\r\nAccept: */*\r\nContent-Length: 2\r\n\r\n{}");
+                   "User-Agent: httpshard\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br, "
+                   "zstd\r\nContent-Length: 2\r\n\r\n{}");
     /* Nothing is said of a body where none is expected. */
     begin(&g, URL, &(hs_fetch_options){.method = HS_SPAN("DELETE")});
     bench_run(&r.b, 50);
