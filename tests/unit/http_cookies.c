@@ -362,7 +362,7 @@ Test(http_cookies, what_does_not_fit_is_left_out)
 
 Test(http_cookies, a_domain_has_so_many)
 {
-    char text[40];
+    char text[64];
     set("https://h.com/", "old=0; Secure; Path=/old");
     set("https://h.com/", "secure=1; Secure");
     for (int i = 0; i < HS_COOKIES_DOMAIN_MAX - 2; i++) {
