@@ -17,7 +17,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h: all of a process's threads, as scheduled
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
-LISTENING = re.compile(rb"listening on http://(\S+):(\d+)")
+LISTENING = re.compile(rb"listening on https?://(\S+):(\d+)")
 
 
 class Failure(Exception):

@@ -18,6 +18,7 @@ from program import Connection, Program, SLOW, main, needs, run
 
 TEXT = b"Hello, World!"
 CERTS = os.environ.get("HTTPSHARD_CERTS", "")
+ASK = os.environ.get("HTTPSHARD_TLS_ASK", "")
 GET = b"GET /plaintext HTTP/1.1\r\nHost: server.test\r\n\r\n"
 
 
@@ -430,6 +431,113 @@ class Hostile(Server):
             client.kill()
         self.assertRegex(said, "RENEGOTIATING")
         self.assertRegex(said, "(?i)no renegotiation|error|alert|closed|write")
+
+
+class Client(unittest.TestCase):
+    """The client's side against other programs' servers."""
+
+    def ask(self, port, host, *text, ca="ca.pem"):
+        done = run([ASK, str(port), host, path(ca), *text])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def serve(self, handler, cert="server", **options):
+        """A server of python's that handles one connection; its port."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path(cert + ".pem"), path(cert + ".key"))
+        for name, value in options.items():
+            setattr(context, name, value)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def work():
+            sock, _ = listener.accept()
+            sock.settimeout(10 * SLOW)
+            try:
+                with context.wrap_socket(sock, server_side=True) as secure:
+                    handler(secure)
+            except (OSError, ssl.SSLError):
+                pass
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.addCleanup(thread.join)
+        return listener.getsockname()[1]
+
+    @staticmethod
+    def answer(secure):
+        line = b""
+        while not line.endswith(b"\n"):
+            line += secure.recv(1000)
+        secure.sendall(b"you said " + line)
+
+    def echo(self, secure):
+        self.answer(secure)
+        secure.unwrap().close()
+
+    def cut_off(self, secure):
+        self.answer(secure)
+        socket.socket.shutdown(secure, socket.SHUT_RDWR)
+
+    def test_python_of_each_version_and_kind_of_key(self):
+        for cert in ("server", "server_rsa"):
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                port = self.serve(self.echo, cert, minimum_version=version,
+                                  maximum_version=version)
+                said = self.ask(port, "server.test", "hello")
+                self.assertEqual(said, "you said hello\n\nend: OK\n")
+
+    def test_a_connection_that_is_cut_off(self):
+        said = self.ask(self.serve(self.cut_off), "server.test", "hello")
+        self.assertEqual(said, "you said hello\n\nend: HS_E_TRUNCATED\n")
+
+    def test_certificates_that_are_not_accepted(self):
+        for cert, host, ca, words in (
+                ("expired", "server.test", "ca.pem", "HS_E_CERT_TIME: certificate expired"),
+                ("server", "elsewhere.test", "ca.pem", "HS_E_CERT_HOST: certificate is not for"),
+                ("self", "server.test", "ca.pem", "HS_E_CERT_UNKNOWN: certificate signed by"),
+                ("server", "server.test", "ca_other.pem", "HS_E_CERT_UNKNOWN: certificate signed"),
+                ("usage", "server.test", "ca.pem", "HS_E_CERT_USAGE: certificate made for")):
+            said = self.ask(self.serve(self.echo, cert), host, "hello", ca=ca)
+            self.assertTrue(said.startswith(f"failed: {words}"), said)
+
+    def other_server(self, command, name):
+        """Start another program's server; it is there once somebody can connect."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = subprocess.Popen([word.replace("{port}", str(port)) for word in command],
+                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        self.addCleanup(server.stdin.close)
+        deadline = time.monotonic() + 20 * SLOW
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return port
+            except OSError:
+                self.assertIsNone(server.poll(), f"{name} does not start")
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
+
+    @needs("openssl")
+    def test_openssl(self):
+        for flag in ("-tls1_2", "-tls1_3"):
+            port = self.other_server(["openssl", "s_server", "-accept", "{port}", "-cert",
+                                      path("server.crt"), "-cert_chain", path("inter.crt"), "-key",
+                                      path("server.key"), "-www", flag], "openssl s_server")
+            said = self.ask(port, "server.test", "GET / HTTP/1.0\r\n\r")
+            self.assertIn("HTTP/1.0 200 ok", said)
+            self.assertRegex(said, r"Protocol *: TLSv1\." + flag[-1])
+
+    @needs("gnutls-serv")
+    def test_gnutls(self):
+        port = self.other_server(["gnutls-serv", "--http", "--port", "{port}", "--x509certfile",
+                                  path("server.pem"), "--x509keyfile", path("server.key")],
+                                 "gnutls-serv")
+        said = self.ask(port, "server.test", "GET / HTTP/1.0\r\n\r")
+        self.assertIn("HTTP/1.0 200 OK", said)
 
 
 class Ends(Server):
