@@ -554,12 +554,13 @@ class Ends(Server):
     def test_the_drain_ends_idle_ones_and_waits_for_busy_ones(self):
         server = self.usual("--drain", str(10 * SLOW), cores=2)
         idle = [Secure(server.port) for _ in range(4)]
-        for conn in idle[:2]:
+        busy = Secure(server.port)
+        # After an answer the server has seen the end of the handshake, too.
+        for conn in [busy, *idle]:
             conn.get("/plaintext")
         silent = Connection(server.port, 10 * SLOW)
-        busy = Secure(server.port)
-        busy.send(f"GET /delay/{1000 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
-        time.sleep(0.1 * SLOW)
+        busy.send(f"GET /delay/{3000 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        time.sleep(1 * SLOW)
         server.signal(signal.SIGTERM)
         for conn in idle:
             self.assertEqual(conn.sock.recv(1), b"")
