@@ -1,5 +1,5 @@
 /* The inside of an application: router.c finds the handler, serve.c runs it on the shards,
- * https.c gives them TLS, main.c is the command line. */
+ * https.c gives them TLS and client.c a client, main.c is the command line. */
 #pragma once
 
 #include <errno.h>
@@ -29,6 +29,8 @@ typedef struct app_shard {
     hs_tcp *tls_tcp; /* of those that carry TLS; NULL: none do */
     hs_tls *tls;
     hs_http_server *server;
+    hs_client *client; /* NULL: not needed yet */
+    hs_secure *client_secure;
     hs_listener *listeners[HS_APP_LISTEN_MAX];
     uint32_t listeners_len;
     hs_timer drain;
@@ -48,6 +50,9 @@ struct hs_app {
     hs_unix *unixes[HS_APP_LISTEN_MAX]; /* of those that are Unix sockets, during the start */
     hs_tls_box *tls_box;                /* NULL: no TLS */
     hs_tls_why tls_why;                 /* why there is none, after a failed start */
+    hs_client_options client;
+    bool uses_client;
+    hs_tls_ctx *client_tls; /* NULL: built without TLS */
     hs_group *group;
     app_shard *shards;
     uint32_t shards_len;
@@ -66,3 +71,14 @@ void app_tls_close(hs_app *app);
 /* A shard's part of it. */
 HS_NODISCARD hs_err app_tls_start(app_shard *as);
 void app_tls_end(app_shard *as);
+
+/* client.c: the clients of an application. */
+
+/* Read the roots that certificates are checked by, before the shards start. Errors: those of
+ * hs_tls_client_ctx, with app->tls_why. */
+HS_NODISCARD hs_err app_client_open(hs_app *app);
+void app_client_close(hs_app *app);
+/* On each shard: whether connections of its client are open, the drain, the end. */
+bool app_client_busy(const app_shard *as);
+void app_client_drain(app_shard *as);
+void app_client_end(app_shard *as);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "hs_addr.h"
+#include "hs_fetch.h"
 #include "hs_group.h"
 #include "hs_http_async.h"
 #include "hs_http_server.h"
@@ -54,6 +55,15 @@ HS_API void hs_app_post_async(hs_app *app, const char *path, hs_http_async_fn *h
 
 /* Limits and timeouts, to be changed before the start. Borrowed from the application. */
 HS_API hs_http_options *hs_app_http_options(hs_app *app);
+
+/* Handlers fetch: each shard gets a HTTP client with these options (NULL: all defaults; `tcp`,
+ * `dns` and `secure` are left out), that takes part in the drain. Certificates are checked by the
+ * system's roots, which are read at the start. */
+HS_API void hs_app_use_client(hs_app *app, const hs_client_options *options);
+
+/* The client of the shard that serves `req`, made at the first call; NULL without memory. Only
+ * after hs_app_use_client (asserted). Shard: owner only. */
+HS_API hs_client *hs_app_client(const hs_req *req);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
  * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads,

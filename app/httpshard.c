@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "doctor.h"
+#include "fetch.h"
 #include "hs_app.h"
 
 #define BYTES_MAX (UINT64_C(1) << 40)
@@ -187,6 +188,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "doctor") == 0)
         return doctor_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "fetch") == 0)
+        return fetch_main(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (uint8_t)("0123456789abcdef"[i % 16]);
     hs_app *app = hs_app_create();

@@ -48,6 +48,7 @@ static void accepted(hs_stream *s, hs_listener *listener, void *ctx)
 
 static void free_shard(app_shard *as)
 {
+    app_client_end(as);
     app_tls_end(as);
     if (as->server)
         hs_http_server_destroy(as->server);
@@ -107,6 +108,7 @@ static void abort_rest(app_shard *as)
     as->aborted = true;
     as->cut_off = hs_http_server_active(as->server);
     hs_http_server_abort(as->server);
+    app_client_end(as);
 }
 
 static uint32_t conns(const app_shard *as)
@@ -119,7 +121,7 @@ static void drain_tick(hs_timer *timer)
     app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
     bool over =
         hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
-    if (conns(as) == 0 || as->aborted)
+    if ((conns(as) == 0 && !app_client_busy(as)) || as->aborted)
         return;
     if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))
         abort_rest(as);
@@ -135,6 +137,7 @@ static void shard_stop(hs_shard *shard, void *ctx)
     if (as->tls)
         hs_tls_abort_handshakes(as->tls);
     hs_http_server_drain(as->server);
+    app_client_drain(as);
     as->drain_end_ns = hs_shard_now_ns(shard) + app->options.drain_ms * HS_MSEC_NS;
     drain_tick(&as->drain);
 }
@@ -225,12 +228,16 @@ hs_err hs_app_start(hs_app *app, const hs_app_options *options)
     app->options = *options;
     hs_err err = app_tls_open(app);
     if (hs_ok(err))
+        err = app_client_open(app);
+    if (hs_ok(err))
         err = open_addrs(app);
     if (hs_ok(err))
         err = start_group(app);
     leave_unixes(app);
-    if (!hs_ok(err))
+    if (!hs_ok(err)) {
+        app_client_close(app);
         app_tls_close(app);
+    }
     return err;
 }
 
@@ -266,6 +273,7 @@ uint64_t hs_app_join(hs_app *app)
         cut_off += app->shards[i].cut_off;
     hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
     app->shards = NULL;
+    app_client_close(app);
     app_tls_close(app);
     return cut_off;
 }

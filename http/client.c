@@ -99,9 +99,9 @@ hs_err hs_client_create(hs_shard *shard, const hs_client_options *options, hs_cl
     return HS_OK;
 }
 
-void hs_client_stop(hs_client *client)
+void hs_client_drain(hs_client *client)
 {
-    client->stopping = true;
+    client->draining = true;
     while (!hs_list_empty(&client->resting))
         client_conn_close(HS_CONTAINER_OF(client->resting.next, client_conn, oldest));
 }
@@ -112,7 +112,7 @@ void hs_client_destroy(hs_client *client)
         return;
     HS_ASSERT(client->shard == hs_shard_self());
     HS_ASSERT(!client->destroyed);
-    hs_client_stop(client);
+    hs_client_drain(client);
     while (!hs_list_empty(&client->active)) {
         fetch *f = HS_CONTAINER_OF(client->active.next, fetch, link);
         fetch_enter(f);

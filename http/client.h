@@ -110,7 +110,7 @@ struct hs_client {
     h1_limits limits;
     const client_events *events;
     hs_tcp *tcp;
-    bool own_tcp, stopping, destroyed, held;
+    bool own_tcp, draining, destroyed, held;
     hs_pool conn_slots, fetch_slots;
     hs_map origins;
     hs_list conns;    /* all of them, by link */

@@ -249,7 +249,7 @@ static bool may_rest(const client_conn *c)
 {
     const hs_client *client = c->client;
     uint64_t age_ns = client_now(client) - c->born_ns;
-    return !client->stopping && hs_stream_writable(c->stream) &&
+    return !client->draining && hs_stream_writable(c->stream) &&
            age_ns < client->options.age_ms_max * HS_MSEC_NS;
 }
 

@@ -99,10 +99,6 @@ void fetch_run(fetch *f)
     f->reply.begun = false;
     f->sink.left = f->sink.source.length;
     fetch_time_phase(f, HS_FETCH_QUEUE);
-    if (client->stopping) {
-        fetch_fail(f, hs_err_of(HS_E_CLOSED), "the client has stopped");
-        return;
-    }
     client_origin *o = client_pool_origin(client, f);
     if (!o) {
         fetch_fail(f, hs_err_of(-ENOMEM), NULL);

@@ -75,9 +75,10 @@ typedef struct hs_client_options {
 HS_API HS_NODISCARD hs_err hs_client_create(hs_shard *shard, const hs_client_options *options,
                                             hs_client **out);
 
-/* Close the connections that rest, and start no fetch any more: HS_E_CLOSED. Fetches under way go
- * on; their connections close after them. For a stop: a connection holds its shard. */
-HS_API void hs_client_stop(hs_client *client);
+/* For a drain: close the connections that rest, and let none rest from now on. Fetches go on, and
+ * may be started by requests that are under way still; each closes its connection. A connection
+ * holds its shard. */
+HS_API void hs_client_drain(hs_client *client);
 
 /* The end: what is under way fails with HS_E_CLOSED, and all connections are closed. `client` must
  * not be used any more; its memory is given back when the last connection and the last response

@@ -48,6 +48,9 @@ HS_API size_t hs_http_conn_bytes(void);
  * that cannot be served is closed. */
 HS_API void hs_http_serve(hs_http_server *server, hs_stream *stream);
 
+/* The `ctx` that the server of `req` was made with. Shard: owner only. */
+HS_API void *hs_req_server_ctx(const hs_req *req);
+
 /* Stop taking requests: idle connections are closed now, requests under way are answered with
  * `Connection: close`. Shard: owner only. */
 HS_API void hs_http_server_drain(hs_http_server *server);

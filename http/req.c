@@ -134,6 +134,11 @@ hs_shard *hs_req_shard(const hs_req *req)
     return session_of_req(req)->conn->server->shard;
 }
 
+void *hs_req_server_ctx(const hs_req *req)
+{
+    return session_of_req(req)->conn->server->ctx;
+}
+
 hs_err hs_req_defer(hs_req *req)
 {
     HS_TRY(conn_keep_head(session_of_req(req)));

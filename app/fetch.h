@@ -1,0 +1,41 @@
+/* The inside of `httpshard fetch`: fetch_args.c reads the command line, fetch_run.c fetches,
+ * fetch_print.c says what came. */
+#pragma once
+
+#include "hs_fetch.h"
+
+#define FETCH_FIELDS_MAX 64
+
+typedef struct fetch_args {
+    char **urls; /* of argv */
+    uint32_t urls_len;
+    const char **outs; /* the nth file is for the nth URL; NULL: standard output */
+    uint32_t outs_len;
+    hs_fetch_options options;
+    hs_fetch_field fields[FETCH_FIELDS_MAX];
+    const char *data; /* of -d */
+    const char *cacert;
+    uint32_t parallel;
+    bool insecure, verbose, json, fail;
+} fetch_args;
+
+/* The main function of `httpshard fetch`: returns the exit status. */
+int fetch_main(int argc, char **argv);
+
+/* Read the command line. *leave: nothing is to be fetched, and the result is the exit status.
+ * `args->urls` and `args->outs` have room for argc pointers each. */
+int fetch_args_read(fetch_args *args, int argc, char **argv, bool *leave);
+
+/* Fetch all; returns the exit status. */
+int fetch_urls(const fetch_args *args);
+
+/* What is asked for, and what came, to standard error. */
+void fetch_print_request(const fetch_args *args, const char *url);
+void fetch_print_head(const hs_fetch_res *res);
+
+/* One line of JSON about a fetch, to standard output. */
+void fetch_print_json(const hs_fetch_res *res, uint64_t bytes);
+void fetch_print_json_error(const char *url, hs_err err, const hs_fetch_error *detail);
+
+/* A line about a fetch that failed, to standard error. `detail` may be NULL. */
+void fetch_print_error(const char *url, hs_err err, const hs_fetch_error *detail);

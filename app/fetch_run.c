@@ -1,0 +1,265 @@
+/* `httpshard fetch`: one shard, one fiber that takes the responses in the order of their URLs.
+ *
+ * Owns: the order. Responses whose turn has not come wait with their bodies unread, so that their
+ * peers are slowed down and the memory stays flat, whatever they send. Must not know: how a fetch
+ * is done. Tested by: tests/e2e/fetch.py. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fetch.h"
+#include "hs_blocking.h"
+#include "hs_fiber.h"
+#include "hs_group.h"
+#include "hs_tls.h"
+
+typedef struct run {
+    const fetch_args *args;
+    hs_shard *shard;
+    hs_client *client;
+    hs_tls_ctx *tls;
+    hs_secure *secure;
+    hs_fetch_options options;
+    hs_promise **promises; /* one for each URL */
+    uint32_t started;
+    int done[2];     /* a pipe that says that all is fetched */
+    bool failed;     /* one did not come */
+    hs_err out_fail; /* what the last output came to */
+} run;
+
+/* ---- output, which may block: on a thread of the pool ---- */
+
+typedef struct piece {
+    int fd;
+    hs_span bytes;
+} piece;
+
+static hs_outcome write_all(void *arg)
+{
+    const piece *p = arg;
+    hs_span left = p->bytes;
+    while (left.len > 0) {
+        ssize_t n = write(p->fd, left.ptr, left.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return hs_error(hs_err_errno(errno));
+        left = hs_span_from(left, (size_t)n);
+    }
+    return hs_value(NULL);
+}
+
+/* Where the body of URL `i` goes; -1: nowhere, or (*err) the file cannot be made. */
+static int open_out(const fetch_args *args, uint32_t i, hs_err *err)
+{
+    *err = HS_OK;
+    if (i >= args->outs_len)
+        return args->json ? -1 : STDOUT_FILENO;
+    int fd = open(args->outs[i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        *err = hs_err_errno(errno);
+    return fd;
+}
+
+/* ---- one URL ---- */
+
+static void say_failed(run *r, uint32_t i, hs_err err, const hs_fetch_error *detail)
+{
+    const char *url = r->args->urls[i];
+    r->failed = true;
+    if (r->args->json)
+        fetch_print_json_error(url, err, detail);
+    else
+        fetch_print_error(url, err, detail);
+}
+
+/* Copy the body to `fd`, or over it. Returns false where that failed, having said so. */
+static bool copy_body(run *r, uint32_t i, hs_fetch_res *res, int fd, uint64_t *bytes)
+{
+    for (;;) {
+        hs_outcome o = hs_await_outcome(hs_fetch_next(res));
+        if (!hs_ok(o.err)) {
+            say_failed(r, i, o.err, o.value);
+            if (o.drop)
+                o.drop(o.value);
+            return false;
+        }
+        const hs_span *span = o.value;
+        if (!span)
+            return true;
+        *bytes += span->len;
+        piece p = {fd, *span};
+        hs_err err = fd < 0 ? HS_OK : hs_await(hs_blocking(r->shard, write_all, &p), NULL);
+        if (!hs_ok(err)) {
+            r->out_fail = err;
+            say_failed(r, i, err, NULL);
+            return false;
+        }
+    }
+}
+
+static void take_response(run *r, uint32_t i, hs_fetch_res *res)
+{
+    uint64_t bytes = 0;
+    hs_err err;
+    if (r->args->verbose)
+        fetch_print_head(res);
+    if (r->args->fail && res->status >= 400) {
+        fprintf(stderr, "httpshard fetch: %s: status %u\n", r->args->urls[i], res->status);
+        r->failed = true;
+    }
+    int fd = open_out(r->args, i, &err);
+    if (!hs_ok(err)) {
+        fprintf(stderr, "httpshard fetch: %s: %s\n", r->args->outs[i], hs_err_text(err));
+        r->failed = true;
+        return;
+    }
+    if (copy_body(r, i, res, fd, &bytes) && r->args->json)
+        fetch_print_json(res, bytes);
+    if (fd > STDERR_FILENO && close(fd) != 0)
+        say_failed(r, i, hs_err_errno(errno), NULL);
+}
+
+/* ---- all of them ---- */
+
+static void start_some(run *r, uint32_t until)
+{
+    const fetch_args *args = r->args;
+    for (; r->started < HS_MIN(until, args->urls_len); r->started++) {
+        const char *url = args->urls[r->started];
+        if (args->verbose)
+            fetch_print_request(args, url);
+        r->promises[r->started] = hs_fetch(r->client, hs_span_str(url), &r->options);
+    }
+}
+
+static hs_err fetch_all(void *arg)
+{
+    run *r = arg;
+    uint32_t i = 0;
+    for (; i < r->args->urls_len && hs_ok(r->out_fail); i++) {
+        start_some(r, i + r->args->parallel);
+        hs_outcome o = hs_await_outcome(r->promises[i]);
+        if (hs_ok(o.err))
+            take_response(r, i, o.value);
+        else
+            say_failed(r, i, o.err, o.value);
+        if (o.drop)
+            o.drop(o.value);
+    }
+    for (; i < r->started; i++)
+        hs_promise_ignore(r->promises[i]);
+    hs_client_destroy(r->client);
+    (void)!write(r->done[1], "x", 1);
+    return HS_OK;
+}
+
+/* ---- the shard ---- */
+
+static hs_err on_start(hs_shard *shard, void *ctx)
+{
+    run *r = ctx;
+    r->shard = shard;
+    if (r->tls)
+        HS_TRY(hs_tls_secure_create(shard, r->tls, &r->secure));
+    hs_client_options o = {.secure = r->secure,
+                           .unverified = r->args->insecure,
+                           .conns_per_origin = r->args->parallel};
+    HS_TRY(hs_client_create(shard, &o, &r->client));
+    hs_promise_drop(hs_fiber_start(shard, "fetch", fetch_all, r, NULL));
+    return HS_OK;
+}
+
+static void on_end(hs_shard *shard, void *ctx)
+{
+    run *r = ctx;
+    (void)shard;
+    hs_tls_secure_destroy(r->secure);
+}
+
+static hs_err run_group(run *r)
+{
+    hs_group_options o;
+    hs_group *group;
+    char byte;
+    hs_group_options_init(&o);
+    o.shards = 1;
+    o.pin_off = true;
+    o.log_level = HS_LOG_ERROR;
+    o.start = on_start;
+    o.end = on_end;
+    o.ctx = r;
+    HS_TRY(hs_group_start(&o, &group));
+    while (read(r->done[0], &byte, 1) < 0 && errno == EINTR)
+        continue;
+    hs_group_stop(group);
+    hs_group_join(group);
+    return HS_OK;
+}
+
+static int say(const char *what, const char *why)
+{
+    fprintf(stderr, "httpshard fetch: %s: %s\n", what, why);
+    return 1;
+}
+
+/* Without TLS in the build http still works, and https says why it does not. */
+static bool make_tls(run *r)
+{
+    hs_tls_why why;
+    hs_tls_options o = {.ca_file = r->args->cacert};
+    hs_err err = hs_tls_client_ctx(&o, &r->tls, &why);
+    if (hs_ok(err) || (err.code == HS_E_USAGE && !r->args->cacert))
+        return true;
+    (void)say("TLS", why.text);
+    return false;
+}
+
+/* ---- what -d stands for ---- */
+
+/* The body is `data`, or what the file behind its '@' holds: mapped until the process ends. */
+static bool make_body(run *r, const char *data)
+{
+    struct stat st;
+    if (!data || data[0] != '@') {
+        r->options.body = data ? hs_span_str(data) : (hs_span){0};
+        return true;
+    }
+    int fd = open(data + 1, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return say(data + 1, hs_err_text(hs_err_errno(errno))) == 0;
+    bool regular = S_ISREG(st.st_mode);
+    void *bytes = NULL;
+    if (regular && st.st_size > 0)
+        bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    int why = errno;
+    close(fd);
+    if (!regular || bytes == MAP_FAILED)
+        return say(data + 1, regular ? hs_err_text(hs_err_errno(why)) : "is no regular file") == 0;
+    r->options.body = bytes ? hs_span_of(bytes, (size_t)st.st_size) : HS_SPAN("");
+    return true;
+}
+
+int fetch_urls(const fetch_args *args)
+{
+    run r = {.args = args, .options = args->options};
+    const hs_mem *mem = hs_mem_system();
+    size_t bytes = args->urls_len * sizeof(hs_promise *);
+    if (!make_tls(&r) || !make_body(&r, args->data))
+        return 1;
+    r.promises = hs_mem_take_zero(mem, bytes, 16);
+    hs_err err = r.promises ? HS_OK : hs_err_of(-ENOMEM);
+    if (hs_ok(err) && pipe2(r.done, O_CLOEXEC) != 0)
+        err = hs_err_errno(errno);
+    if (hs_ok(err))
+        err = run_group(&r);
+    hs_mem_give(mem, r.promises, bytes, 16);
+    hs_tls_ctx_unref(r.tls);
+    if (!hs_ok(err))
+        return say("cannot start", hs_err_text(err));
+    return r.failed ? 1 : 0;
+}

@@ -1,0 +1,233 @@
+"""`httpshard fetch` as people use it: against the server itself, and against servers that a test
+scripts byte by byte."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import program
+from program import Program, SLOW, main, run
+
+TEXT = "Hello, World!"
+ECHO = ["-H", "Content-Type: text/plain"]
+
+
+def fetch(*words, **options):
+    return run([program.PROGRAM, "fetch", *words], stdin=subprocess.DEVNULL, **options)
+
+
+class Scripted:
+    """A server that answers each connection with the next of `answers`, bytes as they are, and
+    remembers what it was asked. It closes after each."""
+
+    def __init__(self, *answers):
+        self.answers = answers
+        self.asked = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(30 * SLOW)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        for answer in self.answers:
+            conn, _ = self.listener.accept()
+            with conn:
+                conn.settimeout(30 * SLOW)
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    got = conn.recv(65536)
+                    if not got:
+                        break
+                    asked += got
+                self.asked.append(asked.decode("latin-1"))
+                conn.sendall(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(30 * SLOW)
+        self.listener.close()
+
+
+class OfOurServer(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Program(cores=1).__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__(None, None, None)
+
+    def url(self, path):
+        return self.server.url + path
+
+    def fine(self, *words):
+        got = fetch(*words)
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        return got.stdout
+
+    def test_one(self):
+        self.assertEqual(self.fine(self.url("/plaintext")), TEXT)
+
+    def test_bodies_come_in_the_order_of_their_urls(self):
+        said = self.fine(self.url("/delay/300"), self.url("/plaintext"), self.url("/delay/1"),
+                         self.url("/json"))
+        slow, quick = self.fine(self.url("/delay/300")), self.fine(self.url("/delay/1"))
+        self.assertEqual(said, slow + TEXT + quick + '{"message":"Hello, World!"}')
+
+    def test_many_more_than_run_at_a_time(self):
+        urls = [self.url(f"/bytes/{n}") for n in range(100)]
+        self.assertEqual(len(self.fine("--parallel", "3", *urls)), sum(range(100)))
+
+    def test_a_large_body_is_whole(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "body")
+            self.assertEqual(self.fine("-o", path, self.url("/bytes/30000000")), "")
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        want = hashlib.sha256(b"0123456789abcdef" * (30000000 // 16)).hexdigest()
+        self.assertEqual(digest, want)
+
+    def test_data_is_posted(self):
+        self.assertEqual(self.fine("-d", "a=1&b=2", *ECHO, self.url("/echo")), "a=1&b=2")
+
+    def test_data_from_a_file(self):
+        with tempfile.NamedTemporaryFile() as file:
+            data = "0123456789" * 50000
+            file.write(data.encode())
+            file.flush()
+            self.assertEqual(self.fine("-d", "@" + file.name, *ECHO, self.url("/echo")), data)
+
+    def test_json_tells_the_timing_of_each(self):
+        lines = self.fine("--json", self.url("/plaintext"), self.url("/bytes/5000")).splitlines()
+        first, second = (json.loads(line) for line in lines)
+        self.assertEqual((first["status"], first["bytes"]), (200, len(TEXT)))
+        self.assertEqual((second["url"], second["bytes"]), (self.url("/bytes/5000"), 5000))
+        self.assertEqual(set(first["timing_ms"]),
+                         {"queue", "resolve", "connect", "tls", "first_byte", "total"})
+        self.assertGreater(first["timing_ms"]["total"], 0)
+
+    def test_verbose_shows_the_heads(self):
+        got = fetch("-v", "-H", "X-Mine: 1", self.url("/plaintext"))
+        self.assertEqual((got.returncode, got.stdout), (0, TEXT))
+        self.assertIn("> GET " + self.url("/plaintext"), got.stderr)
+        self.assertIn("> X-Mine: 1", got.stderr)
+        self.assertRegex(got.stderr, r"(?m)^< HTTP/1\.1 200 OK$")
+        self.assertRegex(got.stderr, r"(?mi)^< content-length: 13$")
+
+    def test_a_status_of_failure_is_a_failure_where_asked(self):
+        self.assertEqual(fetch(self.url("/nowhere")).returncode, 0)
+        got = fetch("--fail", self.url("/nowhere"))
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("404", got.stderr)
+
+    def test_a_reader_that_leaves_ends_it(self):
+        process = subprocess.Popen([program.PROGRAM, "fetch", self.url("/bytes/1000000000")],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.assertEqual(len(process.stdout.read(10)), 10)
+        process.stdout.close()
+        self.assertNotEqual(process.wait(60 * SLOW), 0)
+
+    def test_head_has_no_body(self):
+        self.assertEqual(self.fine("-X", "HEAD", self.url("/bytes/1000")), "")
+
+
+class Failures(unittest.TestCase):
+    def fails(self, pattern, *words):
+        got = fetch(*words)
+        self.assertEqual(got.returncode, 1, got.stderr)
+        self.assertRegex(got.stderr, pattern)
+        return got
+
+    def test_refused(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+            self.fails("(?i)refused", url)
+            got = fetch("--json", url)
+        line = json.loads(got.stdout)
+        self.assertEqual((got.returncode, line["error"], line["phase"]),
+                         (1, "ECONNREFUSED", "connect"))
+
+    def test_one_that_fails_does_not_stop_the_others(self):
+        with socket.socket() as free, Program(cores=1) as server:
+            free.bind(("127.0.0.1", 0))
+            got = fetch(f"http://127.0.0.1:{free.getsockname()[1]}/", server.url + "/plaintext")
+        self.assertEqual((got.returncode, got.stdout), (1, TEXT))
+
+    def test_no_answer_at_all(self):
+        with Scripted(b"") as server:
+            self.fails(".", server.url)
+
+    def test_what_is_no_http(self):
+        with Scripted(b"SSH-2.0-x\r\n") as server:
+            self.fails("(?i)protocol|status line", server.url)
+
+    def test_a_body_that_is_cut_off(self):
+        with Scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345") as server:
+            got = self.fails("(?i)end|truncated", server.url)
+        self.assertEqual(got.stdout, "12345")
+
+    def test_two_lengths(self):
+        with Scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12") as s:
+            self.fails("(?i)length|protocol", s.url)
+
+    def test_no_url(self):
+        self.fails(".", "ht!tp://x")
+
+    def test_a_field_that_smuggles(self):
+        self.fails("(?i)field|header|rules", "-H", "X: a\r\nY: b", "http://127.0.0.1:9/")
+
+    def test_silence_has_an_end(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+            self.fails("(?i)time", "--max-time", "1", url)
+
+    def test_bad_command_lines(self):
+        for words in ([], ["-X"], ["--nonsense", "x"], ["-H", "no colon", "http://x/"],
+                      ["--redirect", "sideways", "http://x/"], ["--parallel", "0", "http://x/"],
+                      ["-o", "a", "-o", "b", "http://x/"]):
+            got = fetch(*words)
+            self.assertEqual(got.returncode, 2, words)
+            self.assertIn("--help", got.stderr)
+
+    def test_help(self):
+        got = fetch("--help")
+        self.assertEqual(got.returncode, 0)
+        self.assertIn("--json", got.stdout)
+
+
+class Redirects(unittest.TestCase):
+    MOVED = (b"HTTP/1.1 302 Found\r\nLocation: /next?x\r\nContent-Length: 0\r\n"
+             b"Connection: close\r\n\r\n")
+    THERE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere"
+
+    def test_followed(self):
+        with Scripted(self.MOVED, self.THERE) as server:
+            got = fetch("-d", "x=1", server.url + "/first")
+        self.assertEqual((got.returncode, got.stdout), (0, "there"))
+        self.assertTrue(server.asked[0].startswith("POST /first HTTP/1.1\r\n"))
+        self.assertTrue(server.asked[1].startswith("GET /next?x HTTP/1.1\r\n"))
+        self.assertNotIn("content-length", server.asked[1].lower())
+
+    def test_an_error_where_asked(self):
+        with Scripted(self.MOVED) as server:
+            got = fetch("--redirect", "error", server.url)
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, "(?i)redirect")
+
+    def test_manual(self):
+        with Scripted(self.MOVED) as server:
+            got = fetch("--redirect", "manual", "--json", server.url + "/first")
+        self.assertEqual(json.loads(got.stdout)["status"], 302)
+
+
+if __name__ == "__main__":
+    main()
