@@ -11,6 +11,7 @@ import threading
 import unittest
 
 import program
+import tls
 from program import Program, SLOW, main, run
 
 TEXT = "Hello, World!"
@@ -229,5 +230,55 @@ class Redirects(unittest.TestCase):
         self.assertEqual(json.loads(got.stdout)["status"], 302)
 
 
+@unittest.skipUnless(tls.CERTS, "built without TLS")
+class OverTls(unittest.TestCase):
+    def fetch(self, cert, *flags, host="localhost", path="/plaintext"):
+        with Program(*tls.pair(cert)) as server:
+            return fetch(*flags, f"https://{host}:{server.port}{path}")
+
+    def refused(self, error, cert, *flags, **options):
+        got = self.fetch(cert, "--json", *flags, **options)
+        self.assertEqual(got.returncode, 1)
+        line = json.loads(got.stdout)
+        self.assertEqual((line["error"], line["phase"]), (error, "tls"), line)
+
+    def test_a_certificate_that_is_trusted(self):
+        for cert in ("server", "server_rsa"):
+            for host in ("localhost", "127.0.0.1"):
+                got = self.fetch(cert, "--cacert", tls.path("ca.pem"), host=host)
+                self.assertEqual((got.stdout, got.stderr, got.returncode), (TEXT, "", 0))
+
+    def test_a_large_body(self):
+        got = self.fetch("server", "--cacert", tls.path("ca.pem"), path="/bytes/3000000")
+        self.assertEqual(len(got.stdout), 3000000)
+
+    def test_each_bad_certificate_has_its_own_error(self):
+        ours = ("--cacert", tls.path("ca.pem"))
+        self.refused("HS_E_CERT_UNKNOWN", "server")  # by the system's roots
+        self.refused("HS_E_CERT_UNKNOWN", "server", "--cacert", tls.path("ca_other.pem"))
+        self.refused("HS_E_CERT_UNKNOWN", "self", *ours)
+        self.refused("HS_E_CERT_TIME", "expired", *ours)
+        self.refused("HS_E_CERT_TIME", "future", *ours)
+        self.refused("HS_E_CERT_HOST", "other", *ours)
+        self.refused("HS_E_CERT_HOST", "no_names", *ours)
+        self.refused("HS_E_CERT_USAGE", "usage", *ours)
+
+    def test_insecure_takes_any(self):
+        for cert in ("self", "expired", "other"):
+            self.assertEqual(self.fetch(cert, "--insecure").stdout, TEXT)
+
+    def test_a_server_that_speaks_no_tls(self):
+        with Program() as server:
+            got = fetch("--json", server.url.replace("http:", "https:"))
+        self.assertEqual((got.returncode, json.loads(got.stdout)["error"]), (1, "HS_E_TLS"))
+
+    def test_roots_that_are_not_there(self):
+        got = fetch("--cacert", "/nonexistent", "https://localhost:1/")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("/nonexistent", got.stderr)
+
+
 if __name__ == "__main__":
+    if tls.CERTS:
+        tls.make_certs()
     main()

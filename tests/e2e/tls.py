@@ -31,6 +31,14 @@ def pair(name):
     return ["--tls-cert", path(name + ".pem"), "--tls-key", path(name + ".key")]
 
 
+def make_certs():
+    """Make the certificates, if they are not there yet; leaves where they cannot be."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "certs.py")
+    made = subprocess.run([sys.executable, "-B", script, CERTS], check=False)
+    if made.returncode != 0:
+        sys.exit(made.returncode)
+
+
 def client_context(**options):
     context = ssl.create_default_context(cafile=path("ca.pem"))
     for name, value in options.items():
@@ -585,8 +593,5 @@ class Ends(Server):
 
 
 if __name__ == "__main__":
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "certs.py")
-    made = subprocess.run([sys.executable, "-B", script, CERTS], check=False)
-    if made.returncode != 0:
-        sys.exit(made.returncode)
+    make_certs()
     main()
