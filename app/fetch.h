@@ -15,6 +15,7 @@ typedef struct fetch_args {
     hs_fetch_field fields[FETCH_FIELDS_MAX];
     const char *data; /* of -d */
     const char *cacert;
+    const char *unix_socket;
     uint32_t parallel;
     bool insecure, verbose, json, fail;
 } fetch_args;

@@ -18,6 +18,7 @@ static void print_help(void)
            "  -H 'NAME: VALUE'    a field of the request; may be given often\n"
            "  -d DATA             the body; @FILE: what the file holds\n"
            "  -o FILE             write the body there; the nth -o is for the nth URL\n"
+           "  --unix-socket PATH  connect there, whatever the URL's host is\n"
            "  --cacert FILE       roots for certificates, PEM (default: the system's)\n"
            "  --insecure          take any certificate\n"
            "  -v                  show the heads\n"
@@ -99,6 +100,8 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         a->outs[a->outs_len++] = value;
     else if (strcmp(flag, "--cacert") == 0)
         a->cacert = value;
+    else if (strcmp(flag, "--unix-socket") == 0)
+        a->unix_socket = value;
     else
         return bad_usage(flag, "no such flag");
     return 0;

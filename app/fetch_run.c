@@ -26,6 +26,7 @@ typedef struct run {
     hs_fetch_options options;
     hs_promise **promises; /* one for each URL */
     uint32_t started;
+    hs_addr unix_addr;
     int done[2];     /* a pipe that says that all is fetched */
     bool failed;     /* one did not come */
     hs_err out_fail; /* what the last output came to */
@@ -167,6 +168,7 @@ static hs_err on_start(hs_shard *shard, void *ctx)
     if (r->tls)
         HS_TRY(hs_tls_secure_create(shard, r->tls, &r->secure));
     hs_client_options o = {.secure = r->secure,
+                           .connect_to = r->args->unix_socket ? &r->unix_addr : NULL,
                            .unverified = r->args->insecure,
                            .conns_per_origin = r->args->parallel};
     HS_TRY(hs_client_create(shard, &o, &r->client));
@@ -244,12 +246,25 @@ static bool make_body(run *r, const char *data)
     return true;
 }
 
+/* --unix-socket, "@name" for one in the abstract space. */
+static bool make_unix(run *r, const char *path)
+{
+    char text[sizeof "unix:" + HS_UNIX_NAME_MAX + 1];
+    if (!path)
+        return true;
+    int len = snprintf(text, sizeof text, "unix:%s", path);
+    hs_err err = hs_err_of(HS_E_LIMIT);
+    if (len > 0 && (size_t)len < sizeof text)
+        err = hs_addr_parse(&r->unix_addr, hs_span_of(text, (size_t)len));
+    return hs_ok(err) || say(path, "is no name that a Unix socket can have") == 0;
+}
+
 int fetch_urls(const fetch_args *args)
 {
     run r = {.args = args, .options = args->options};
     const hs_mem *mem = hs_mem_system();
     size_t bytes = args->urls_len * sizeof(hs_promise *);
-    if (!make_tls(&r) || !make_body(&r, args->data))
+    if (!make_unix(&r, args->unix_socket) || !make_tls(&r) || !make_body(&r, args->data))
         return 1;
     r.promises = hs_mem_take_zero(mem, bytes, 16);
     hs_err err = r.promises ? HS_OK : hs_err_of(-ENOMEM);

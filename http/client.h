@@ -9,6 +9,7 @@
  *   fetch_run.c       the state machine of one exchange
  *   fetch_next.c      what a response leads to instead of to the caller: redirections, repetitions
  *   fetch_send.c      the request as bytes
+ *   fetch_cookie.c    the jar, if there is one
  *   fetch_body.c      the response's body on its way to the reader
  *   fetch_read.c      how a reader asks for it
  *   fetch_time.c      deadlines
@@ -289,6 +290,12 @@ HS_NODISCARD hs_err fetch_send_start(fetch *f);
 HS_NODISCARD hs_err fetch_send_more(fetch *f);
 /* The source has ended. Errors: `why`, HS_E_USAGE (too little), HS_E_CLOSED, -ENOMEM. */
 HS_NODISCARD hs_err fetch_send_end(fetch *f, hs_err why);
+
+/* fetch_cookie.c */
+/* What goes into a field Cookie; empty: nothing. Errors: -ENOMEM. */
+HS_NODISCARD hs_err fetch_cookie_get(fetch *f, hs_span *value);
+/* Keep what the response has. */
+void fetch_cookie_take(const fetch *f);
 
 /* fetch_body.c */
 /* A piece of it came. Errors: HS_E_LIMIT, -ENOMEM. */

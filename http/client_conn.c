@@ -220,7 +220,10 @@ hs_err client_conn_open(fetch *f, client_origin *o)
                          .dns = client->options.dns,
                          .allow = on_allow,
                          .ctx = c};
-    hs_promise *dialled = hs_dial(client->tcp, f->url.host, (uint16_t)hs_url_port(&f->url), &d);
+    const hs_addr *to = client->options.connect_to;
+    hs_promise *dialled =
+        to ? hs_dial_addr(client->tcp, to, &d)
+           : hs_dial(client->tcp, f->url.host, (uint16_t)hs_url_port(&f->url), &d);
     c->opening = false;
     if (c->fetch) {
         hs_react(dialled, &c->reaction, on_dialled);

@@ -211,6 +211,7 @@ static void on_head(fetch *f)
 {
     const char *text = NULL;
     hs_err err = copy_fields(f);
+    fetch_cookie_take(f);
     if (hs_ok(err))
         err = fetch_next_look(f, &text);
     if (hs_ok(err) && f->then == THEN_TELL)

@@ -82,6 +82,8 @@ hs_err fetch_send_start(fetch *f)
     out o = {.chain = hs_stream_out(s), .chunks = client_chunks(f->client)};
     HS_ENSURE(o.chain, hs_stream_writable(s) ? -ENOMEM : HS_E_CLOSED);
     HS_ASSERT(f->url.path.len > 0 && f->url.path.ptr[0] == '/');
+    hs_span cookies;
+    HS_TRY(fetch_cookie_get(f, &cookies));
     put_request_line(&o, f);
     for (uint32_t i = 0; i < f->headers_len; i++)
         put_field(&o, f->headers[i].name, f->headers[i].value);
@@ -91,6 +93,8 @@ hs_err fetch_send_start(fetch *f)
         put(&o, HS_SPAN("Accept: */*\r\n"));
     if (f->decodes)
         put(&o, HS_SPAN("Accept-Encoding: " CODING_ACCEPT "\r\n"));
+    if (cookies.len > 0 && !has(f, HS_SPAN("Cookie")))
+        put_field(&o, HS_SPAN("Cookie"), cookies);
     put_framing(&o, f);
     put(&o, HS_SPAN("\r\n"));
     HS_TRY(o.err);

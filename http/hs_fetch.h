@@ -18,6 +18,7 @@
  * the response, and the peer is slowed down while nobody reads it. */
 #pragma once
 
+#include "hs_cookies.h"
 #include "hs_dial.h"
 #include "hs_guard.h"
 #include "hs_http.h"
@@ -54,6 +55,11 @@ typedef struct hs_client_options {
     hs_secure *secure; /* makes streams secure, for https; it must outlive the client. NULL: https
                         * is HS_E_USAGE */
     bool unverified;   /* take any certificate */
+    const hs_addr *connect_to; /* where connections go, whatever host a URL names, such as to a Unix
+                                * socket; it must outlive the client. NULL: to that host */
+    hs_cookies *cookies;       /* a jar for what servers ask to be kept; it must outlive the client.
+                                * NULL: nothing is kept. A request with a Cookie field of its own
+                                * has that alone */
     uint32_t conns_per_origin; /* 0: 64 */
     uint32_t conns_max;        /* in all. 0: 1024 */
     uint32_t queue_max;        /* fetches that wait for a connection. 0: 16384 */

@@ -136,6 +136,15 @@ class OfOurServer(unittest.TestCase):
         process.stdout.close()
         self.assertNotEqual(process.wait(60 * SLOW), 0)
 
+    def test_a_unix_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "s")
+            with Program(listen=(f"unix:{path}",)):
+                said = self.fine("--unix-socket", path, "http://whatever/plaintext")
+        self.assertEqual(said, TEXT)
+        got = fetch("--unix-socket", "x" * 300, "http://whatever/")
+        self.assertEqual(got.returncode, 1)
+
     def test_head_has_no_body(self):
         self.assertEqual(self.fine("-X", "HEAD", self.url("/bytes/1000")), "")
 
