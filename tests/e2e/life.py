@@ -46,16 +46,17 @@ class Stalls(unittest.TestCase):
             return self.STALL.findall(server.said())
 
     def test_the_route_is_named(self):
-        # On a busy machine most of the time may not have been the handler's: then more of it.
+        # On a busy machine most of the time may not have been the handler's, and whatever else ran
+        # while the machine stood still is named as well: then more of it.
         for ms in (100, 1000, 10_000):
             found = self.burn(ms)
-            if found:
+            named = [stall for stall in found if stall[1] == "/burn/*" and "burn+0x" in stall[3]]
+            if named:
                 break
-        self.assertEqual([stall[1] for stall in found], ["/burn/*"])
-        shard, _, held, stack = found[0]
+        self.assertTrue(named, found)
+        shard, _, held, _ = named[0]
         self.assertIn(int(shard), (0, 1))
         self.assertGreaterEqual(int(held), 10)
-        self.assertIn("burn+0x", stack)
 
     def test_a_longer_limit_lets_it_pass(self):
         self.assertEqual(self.burn(50, "--stall-ms", "60000"), [])
