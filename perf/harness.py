@@ -124,11 +124,15 @@ class Server:
         return seconds, user, system
 
     def private_bytes(self):
-        """Memory that belongs to these processes alone (user memory; no sockets, no page cache)."""
+        """Memory that belongs to these processes alone (user memory; no sockets, no page cache).
+
+        Clean pages are the program's file, but for those given back with MADV_FREE: they count as
+        private or shared by whether another process runs the same file at that moment.
+        """
         total_kb = 0
         for pid in self.pids():
             for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
-                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                if line.startswith(("Private_Dirty:", "LazyFree:")):
                     total_kb += int(line.split()[1])
         return total_kb * 1024
 
