@@ -32,28 +32,10 @@ static void on_timer(hs_timer *timer)
     tls_conn_die(HS_CONTAINER_OF(timer, tls_hs, timer)->conn, hs_err_of(-ETIMEDOUT));
 }
 
-static void refused_data(hs_stream *s, hs_span bytes)
-{
-    (void)s, (void)bytes;
-}
-
-static void refused_heard(hs_stream *s)
-{
-    (void)s;
-}
-
-static void refused_closed(hs_stream *s, hs_err why)
-{
-    (void)s, (void)why;
-}
-
-static const hs_stream_events refused = {refused_data, refused_heard, refused_heard,
-                                         refused_closed};
-
 static void refuse(hs_tls *tls, hs_stream *plain)
 {
     hs_count(hs_shard_counters(tls->shard), tls->count_failed, 1);
-    plain->events = &refused;
+    plain->events = &tls_nobody;
     hs_stream_abort(plain);
 }
 

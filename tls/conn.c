@@ -19,7 +19,7 @@ static hs_pool *chunks_of(const tls_conn *c)
     return hs_shard_chunks(c->s.shard);
 }
 
-/* ---- until somebody has taken it ---- */
+/* ---- while nobody listens ---- */
 
 static void nobody_data(hs_stream *s, hs_span bytes)
 {
@@ -36,7 +36,7 @@ static void nobody_closed(hs_stream *s, hs_err why)
     (void)s, (void)why;
 }
 
-static const hs_stream_events nobody = {nobody_data, nobody_heard, nobody_heard, nobody_closed};
+const hs_stream_events tls_nobody = {nobody_data, nobody_heard, nobody_heard, nobody_closed};
 
 /* ---- the end ---- */
 
@@ -367,7 +367,7 @@ const hs_stream_events tls_plain_events = {on_data, on_end, on_drained, on_close
 void tls_conn_init(tls_conn *c, hs_tls *tls, hs_stream *plain)
 {
     c->s.ops = &stream_ops;
-    c->s.events = &nobody;
+    c->s.events = &tls_nobody;
     c->s.owner = c->owner;
     c->s.shard = tls->shard;
     c->tls = tls;

@@ -17,26 +17,6 @@ typedef struct tls_secure {
 HS_STATIC_ASSERT(sizeof(((tls_ask *)0)->text) == sizeof(((hs_secure_error *)0)->text),
                  "a text fits");
 
-/* ---- a plain stream that is not needed ---- */
-
-static void refused_data(hs_stream *s, hs_span bytes)
-{
-    (void)s, (void)bytes;
-}
-
-static void refused_heard(hs_stream *s)
-{
-    (void)s;
-}
-
-static void refused_closed(hs_stream *s, hs_err why)
-{
-    (void)s, (void)why;
-}
-
-static const hs_stream_events refused = {refused_data, refused_heard, refused_heard,
-                                         refused_closed};
-
 /* ---- the end of a handshake ---- */
 
 static void drop_stream(void *value)
@@ -190,7 +170,7 @@ static hs_promise *start(hs_secure *self, hs_stream *plain, const hs_secure_opti
     tls_conn *c = promise ? take_conn(tls, options->owner_bytes) : NULL;
     if (!c) {
         hs_outcome failed = hs_error(hs_err_of(-ENOMEM));
-        plain->events = &refused;
+        plain->events = &tls_nobody;
         hs_stream_abort(plain);
         if (!promise)
             return hs_promise_settled(tls->shard, failed);

@@ -257,6 +257,8 @@ HS_NODISCARD hs_err tls_err_of(const tls_conn *c, int wolf_err);
 /* ---- a stream's life: conn.c ---- */
 
 extern const hs_stream_events tls_plain_events;
+/* Of a stream that nobody has taken yet, or that was refused: whatever it tells is not heard. */
+extern const hs_stream_events tls_nobody;
 
 /* Prepare zeroed memory: the stream is on `plain`, whose events are ours from here on. */
 void tls_conn_init(tls_conn *c, hs_tls *tls, hs_stream *plain);
