@@ -29,22 +29,34 @@ static void go(fetch *f, hs_fetch_phase phase)
 
 /* ---- to a connection ---- */
 
+/* `f` goes on with a new connection, since others that rest may be closed already, too: one of them
+ * makes room for it, where there is none. */
+static void make_room(hs_client *client, const client_origin *o)
+{
+    if (o->conns >= client->options.conns_per_origin && !hs_list_empty(&o->resting))
+        client_conn_close(HS_CONTAINER_OF(o->resting.prev, client_conn, rest));
+}
+
 /* `f` goes on: there is a connection for it, or may be. */
 static void hand(fetch *f)
 {
     hs_client *client = f->client;
     client_origin *o = client_pool_origin(client, f);
-    client_conn *c = o ? client_pool_take(client, o) : NULL;
+    client_conn *c = o && !f->stale_once ? client_pool_take(client, o) : NULL;
     if (c) {
         f->res.reused = true;
         hs_count(hs_shard_counters(client->shard), client->count_reused, 1);
         client_conn_give(c, f);
         return;
     }
+    if (o && f->stale_once) {
+        make_room(client, o);
+        o = client_pool_origin(client, f); /* it may have gone with its last connection */
+    }
     if (o && client->counted >= client->options.conns_max) {
         HS_ASSERT(!hs_list_empty(&client->resting));
         client_conn_close(HS_CONTAINER_OF(client->resting.next, client_conn, oldest));
-        o = client_pool_origin(client, f); /* it may have gone with its last connection */
+        o = client_pool_origin(client, f); /* as above */
     }
     hs_err err = o ? client_conn_open(f, o) : hs_err_of(-ENOMEM);
     if (hs_ok(err))

@@ -128,6 +128,51 @@ Test(http_fetch_pool, a_stale_connection_is_replaced_once)
     }
 }
 
+/* What takes its place is a new one, since the others may be closed, too. */
+Test(http_fetch_pool, a_stale_connection_is_not_replaced_by_another)
+{
+    for (uint32_t limit = 2; limit <= 3; limit++) {
+        got g[2];
+        rig_prepare(NULL, NULL);
+        r.options.conns_per_origin = limit;
+        r.on_request = end_it;
+        cr_assert(hs_ok(rig_make()));
+        for (int i = 0; i < 2; i++)
+            begin(&g[i], URL, NULL);
+        bench_run(&r.b, 20);
+        cr_assert_eq(hs_client_conns(r.client), 2); /* that end at their second requests */
+        fetch_ok(URL);
+        cr_assert_eq(r.accepted, 3);
+        cr_assert_eq(bench_count(&r.b, "fetch_repeated"), 1);
+        cr_assert_eq(hs_client_conns(r.client), 2);
+        for (int i = 0; i < 2; i++)
+            expect_hello(&g[i]);
+        rig_fini();
+    }
+}
+
+/* And there is room for it, also where all connections but the resting ones are busy. */
+Test(http_fetch_pool, a_new_connection_takes_the_place_of_one_that_rests)
+{
+    got g[4];
+    rig_prepare(NULL, NULL);
+    r.options.conns_per_origin = 2;
+    r.options.conns_max = 2;
+    r.on_request = end_it;
+    cr_assert(hs_ok(rig_make()));
+    for (int i = 0; i < 2; i++)
+        begin(&g[i], URL, NULL);
+    bench_run(&r.b, 20);
+    for (int i = 2; i < 4; i++)
+        begin(&g[i], URL, NULL);
+    bench_run(&r.b, 20);
+    for (int i = 0; i < 4; i++)
+        expect_hello(&g[i]);
+    cr_assert_eq(bench_count(&r.b, "fetch_repeated"), 2);
+    cr_assert_leq(r.open_max, 2);
+    rig_fini();
+}
+
 /* ---- limits ---- */
 
 static hs_timer later;
