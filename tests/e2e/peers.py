@@ -360,7 +360,7 @@ class Nginx(Case):
         self.assertGreaterEqual(established(self.plain.port), 1)
 
     def test_request_bodies_buffered_and_streamed_to_our_server(self):
-        # Bodies that sockets' buffers hold: once an answer begins, nginx sends no more of a request.
+        # What sockets' buffers hold: once an answer begins, nginx sends no more of a request.
         self.posts(b"/ours")
         self.posts(b"/streamed")
 
