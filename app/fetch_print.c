@@ -62,6 +62,7 @@ void fetch_print_json(const hs_fetch_res *res, uint64_t bytes)
     json_ms("queue", t->queue_ns, ",");
     json_ms("resolve", t->resolve_ns, ",");
     json_ms("connect", t->connect_ns, ",");
+    json_ms("tunnel", t->tunnel_ns, ",");
     json_ms("tls", t->tls_ns, ",");
     json_ms("first_byte", t->first_byte_ns, ",");
     json_ms("total", t->total_ns, "}}\n");

@@ -21,6 +21,7 @@ static void set_defaults(hs_client_options *o)
     t->queue_ms = or_else(t->queue_ms, 30 * 1000);
     t->resolve_ms = or_else(t->resolve_ms, 5 * 1000);
     t->connect_ms = or_else(t->connect_ms, 10 * 1000);
+    t->tunnel_ms = or_else(t->tunnel_ms, 10 * 1000);
     t->tls_ms = or_else(t->tls_ms, 10 * 1000);
     t->first_byte_ms = or_else(t->first_byte_ms, 60 * 1000);
     t->idle_ms = or_else(t->idle_ms, 30 * 1000);
@@ -56,6 +57,7 @@ static hs_err register_counters(hs_client *client)
 static hs_err make_parts(hs_client *client)
 {
     const hs_mem *mem = hs_shard_mem(client->shard);
+    HS_TRY(client_tunnel_proxies(client));
     HS_TRY(register_counters(client));
     HS_TRY(hs_pool_init(&client->conn_slots, mem, sizeof(client_conn), HS_CONNS_MAX));
     HS_TRY(hs_pool_init(&client->fetch_slots, mem, sizeof(fetch), FETCHES_MAX));
@@ -82,6 +84,7 @@ hs_err hs_client_create(hs_shard *shard, const hs_client_options *options, hs_cl
                                  .fields_max = o.fields_max};
     client->events = &fetch_events;
     client->tcp = o.tcp;
+    hs_arena_init(&client->proxy_arena, client_chunks(client), SIZE_MAX / 2);
     hs_map_init(&client->origins, hs_shard_mem(shard), FETCHES_MAX, seed);
     hs_list_init(&client->conns);
     hs_list_init(&client->resting);

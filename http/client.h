@@ -4,6 +4,7 @@
  *   client_end.c      when its memory may go
  *   client_pool.c     which connections there are, and who waits for one
  *   client_conn.c     one connection: dialling, resting, its end
+ *   client_tunnel.c   which proxy, and a tunnel through it
  *   client_reply.c    reading a response
  *   fetch.c           the call: a request is looked at and copied
  *   fetch_run.c       the state machine of one exchange
@@ -31,6 +32,7 @@
 #include "hs_list.h"
 #include "hs_map.h"
 #include "hs_url.h"
+#include "proxy.h"
 
 typedef struct fetch fetch;
 typedef struct client_conn client_conn;
@@ -48,7 +50,8 @@ typedef struct client_origin client_origin;
 /* What is decoded at a time. */
 #define PLAIN_BYTES (16u * 1024)
 
-/* Where connections to one scheme, host and port are; guarded ones apart from the others. */
+/* Where connections to one scheme, host and port are; guarded ones apart from the others. Those
+ * that go through the proxy for http: can carry a request to any host, and are together. */
 struct client_origin {
     hs_list link;    /* in client->waiting while somebody waits here */
     hs_list resting; /* connections; the one that was used last first */
@@ -60,8 +63,10 @@ struct client_origin {
 
 typedef enum conn_state {
     CONN_DIALS,
-    CONN_SHAKES, /* the TLS handshake */
-    CONN_HEARS,  /* whether the server speaks first */
+    CONN_MEETS,   /* the TLS handshake with the proxy */
+    CONN_TUNNELS, /* the proxy's answer to CONNECT */
+    CONN_SHAKES,  /* the TLS handshake with the host */
+    CONN_HEARS,   /* whether the server speaks first */
     CONN_WORKS,
     CONN_RESTS,
     CONN_ENDS /* closing: nobody's any more */
@@ -75,8 +80,9 @@ struct client_conn {
     hs_list link;          /* in client->conns */
     hs_list rest;          /* in origin->resting */
     hs_list oldest;        /* in client->resting */
-    hs_reaction reaction;  /* to the dial or the handshake */
-    hs_cancel *cancel;     /* of both */
+    hs_reaction reaction;  /* to the dial or a handshake */
+    hs_cancel *cancel;     /* of all of them; NULL: the way is over */
+    proxy_answer *answer;  /* of CONN_TUNNELS, in the fetch's arena */
     hs_timer hear_timer;   /* of CONN_HEARS, and then */
     hs_task heard;
     uint64_t born_ns, rest_ns;
@@ -114,6 +120,8 @@ struct hs_client {
     bool own_tcp, draining, destroyed, held;
     hs_pool conn_slots, fetch_slots;
     hs_map origins;
+    proxy_set proxies; /* with options.proxy_env */
+    hs_arena proxy_arena;
     hs_list conns;    /* all of them, by link */
     hs_list resting;  /* the one that rests for longest first */
     hs_list waiting;  /* origins */
@@ -156,6 +164,8 @@ struct fetch {
     uint64_t seq;
     client_origin *origin; /* of the queue; NULL: not in it */
     client_conn *conn;
+    const proxy *via;    /* NULL: straight to the host */
+    bool at_proxy;       /* it is the proxy who is waited for, and who fails */
     hs_promise *promise; /* NULL: settled */
     hs_cancel *cancel;
     hs_cancel_hook hook;
@@ -227,6 +237,13 @@ static inline uint64_t client_now(const hs_client *client)
     return hs_shard_now_ns(client->shard);
 }
 
+/* Whether a URL, which is http or https, is the latter. */
+static inline bool client_secure(const hs_url *url)
+{
+    HS_ASSERT(url->scheme.len == 4 || url->scheme.len == 5);
+    return url->scheme.len == 5;
+}
+
 /* client_end.c */
 /* Free the client, if it was destroyed and nothing of it is left. */
 void client_look(hs_client *client);
@@ -255,6 +272,16 @@ HS_NODISCARD hs_err client_pool_wait(fetch *f, client_origin *o);
 void client_pool_unwait(fetch *f);
 /* The fetch that waits for longest of those who could go on now; NULL: none. */
 fetch *client_pool_next(hs_client *client);
+
+/* client_tunnel.c */
+/* Read options.proxy_env. Errors: HS_E_USAGE, -ENOMEM. */
+HS_NODISCARD hs_err client_tunnel_proxies(hs_client *client);
+/* The proxy that `f` goes through, or NULL. */
+const proxy *client_tunnel_via(const fetch *f);
+/* Ask for a tunnel on c->stream. Errors: HS_E_CLOSED, -ENOMEM. */
+HS_NODISCARD hs_err client_tunnel_ask(client_conn *c);
+/* Read its answer, until c->answer->open. Errors: as proxy_answer_read; *text says more. */
+HS_NODISCARD hs_err client_tunnel_read(client_conn *c, hs_span in, const char **text);
 
 /* client_conn.c */
 /* Make a connection to `o` for `f`. Errors: -ENOMEM. Nothing is told before it returns, but the

@@ -1,17 +1,28 @@
-/* One connection of the client: dialled, made secure, at work, at rest, gone.
+/* One connection of the client: dialled, taken through a proxy, made secure, at work, at rest,
+ * gone.
  *
  * Owns: its state, and what it tells of itself. It takes nothing while it rests: bytes that come
  * then are an answer that nobody asked for, and it is cut off. Must not know: HTTP.
- * Tested by: tests/unit/http_fetch_pool.c, tests/unit/http_fetch_cancel.c.
+ * Tested by: tests/unit/http_fetch_pool.c, tests/unit/http_fetch_cancel.c,
+ * tests/unit/http_fetch_proxy.c.
  *
- * This is the one place that decides where a connection goes: a proxy would be dialled here. */
+ * The way to a stream on which a request can be sent:
+ *
+ *   to the host          DIALS                               -> SHAKES if https -> HEARS -> WORKS
+ *   http, by a proxy     DIALS -> MEETS if it is https                          -> HEARS -> WORKS
+ *   https, by a proxy    DIALS -> MEETS if it is https -> TUNNELS -> SHAKES     -> HEARS -> WORKS
+ */
 #include "client.h"
+
+static const char no_answer[] = "it ended the connection without an answer to CONNECT";
 
 static void conn_free(client_conn *c)
 {
     hs_client *client = c->client;
     HS_ASSERT(!c->fetch && !c->origin);
     hs_timer_cancel(client->shard, &c->hear_timer);
+    hs_cancel_unref(c->cancel);
+    c->cancel = NULL;
     c->gone = true;
     if (c->heard.fn)
         return;
@@ -28,7 +39,19 @@ static void uncount(client_conn *c)
         client->events->serve(client);
 }
 
+/* It was given up on its way; its fetch is told. */
+static void give_up(client_conn *c, hs_err err, const char *text)
+{
+    hs_client *client = c->client;
+    fetch *f = c->fetch;
+    HS_ASSERT(f && f->conn == c);
+    client_conn_drop(c);
+    client->events->failed(f, err, text);
+}
+
 /* ---- the stream's events ---- */
+
+static void on_answer(client_conn *c, hs_span bytes);
 
 static void on_data(hs_stream *s, hs_span bytes)
 {
@@ -36,6 +59,8 @@ static void on_data(hs_stream *s, hs_span bytes)
     HS_ASSERT(c->stream == s);
     if (c->state == CONN_WORKS || c->state == CONN_HEARS)
         c->client->events->data(c->fetch, bytes);
+    else if (c->state == CONN_TUNNELS)
+        on_answer(c, bytes);
     else if (c->state == CONN_RESTS)
         client_conn_drop(c);
 }
@@ -46,6 +71,8 @@ static void on_end(hs_stream *s)
     HS_ASSERT(c->stream == s);
     if (c->state == CONN_WORKS || c->state == CONN_HEARS)
         c->client->events->end(c->fetch);
+    else if (c->state == CONN_TUNNELS)
+        give_up(c, hs_err_of(HS_E_TRUNCATED), no_answer);
     else if (c->state == CONN_RESTS)
         client_conn_close(c);
 }
@@ -62,7 +89,7 @@ static void on_closed(hs_stream *s, hs_err why)
     client_conn *c = s->owner;
     hs_client *client = c->client;
     fetch *f = c->fetch;
-    bool sent = hs_stream_sent(s) != c->sent_mark;
+    bool sent = hs_stream_sent(s) != c->sent_mark, tunnels = c->state == CONN_TUNNELS;
     if (c->state == CONN_RESTS)
         client_pool_unrest(c);
     c->state = CONN_ENDS;
@@ -70,7 +97,10 @@ static void on_closed(hs_stream *s, hs_err why)
     c->fetch = NULL;
     uncount(c);
     conn_free(c);
-    if (f) {
+    if (f && tunnels) {
+        f->conn = NULL;
+        client->events->failed(f, hs_ok(why) ? hs_err_of(HS_E_TRUNCATED) : why, no_answer);
+    } else if (f) {
         f->conn = NULL;
         client->events->closed(f, why, sent);
     } else {
@@ -90,7 +120,6 @@ static void fail(client_conn *c, hs_err err, const char *text)
     HS_ASSERT(f && f->conn == c);
     f->conn = NULL;
     c->fetch = NULL;
-    hs_cancel_unref(c->cancel);
     uncount(c);
     conn_free(c);
     client->events->failed(f, err, text);
@@ -116,6 +145,18 @@ static void on_hear_timer(hs_timer *timer)
     hs_task_post(c->client->shard, &c->heard, on_heard);
 }
 
+/* The stream is the connection's from now on, and hears. */
+static void take_stream(client_conn *c, hs_stream *s, conn_state state)
+{
+    HS_ASSERT(c->fetch && !c->stream);
+    c->stream = s;
+    c->state = (uint8_t)state;
+    s->owner = c;
+    s->events = &events;
+    c->sent_mark = hs_stream_sent(s);
+    hs_stream_resume(s);
+}
+
 /* There is a stream. A request that goes out at once could not be told from one that follows a
  * response: the next turn's timer, and the turn's task after it, leave time to hear that. */
 static void work(client_conn *c, hs_stream *s)
@@ -123,21 +164,33 @@ static void work(client_conn *c, hs_stream *s)
     hs_shard *shard = c->client->shard;
     hs_cancel_unref(c->cancel);
     c->cancel = NULL;
-    c->stream = s;
-    c->state = CONN_HEARS;
-    s->owner = c;
-    s->events = &events;
-    c->sent_mark = hs_stream_sent(s);
-    hs_stream_resume(s);
+    c->fetch->at_proxy = false;
+    take_stream(c, s, CONN_HEARS);
     if (!hs_ok(hs_timer_set(shard, &c->hear_timer, hs_shard_now_ns(shard), on_hear_timer)))
         on_hear_timer(&c->hear_timer);
+}
+
+/* Ask the proxy for a tunnel. */
+static void tunnel(client_conn *c, hs_stream *s)
+{
+    HS_ASSERT(c->fetch->via && client_secure(&c->fetch->url));
+    take_stream(c, s, CONN_TUNNELS);
+    c->client->events->phase(c->fetch, HS_FETCH_TUNNEL);
+    hs_err err = client_tunnel_ask(c);
+    /* A stream that takes nothing any more will say why. */
+    if (!hs_ok(err) && hs_stream_writable(s))
+        give_up(c, err, NULL);
 }
 
 static void on_secured(hs_reaction *reaction, hs_outcome o)
 {
     client_conn *c = HS_CONTAINER_OF(reaction, client_conn, reaction);
     if (hs_ok(o.err)) {
-        work(c, o.value);
+        bool met = c->state == CONN_MEETS;
+        if (met && client_secure(&c->fetch->url))
+            tunnel(c, o.value);
+        else
+            work(c, o.value);
         return;
     }
     hs_secure_error *e = o.value;
@@ -145,12 +198,14 @@ static void on_secured(hs_reaction *reaction, hs_outcome o)
     hs_secure_error_free(e);
 }
 
-static void secure(client_conn *c, hs_stream *s)
+/* The handshake with `host`: the proxy, whose certificate is always looked at, or the origin. */
+static void secure(client_conn *c, hs_stream *s, hs_span host, conn_state state)
 {
     const fetch *f = c->fetch;
     hs_client *client = c->client;
     hs_secure *maker = client->options.secure;
-    hs_span host = f->url.host;
+    HS_ASSERT(maker && host.len > 0);
+    HS_ASSERT(state == CONN_SHAKES || state == CONN_MEETS);
     if (host.ptr[0] == '[')
         host = hs_span_of(host.ptr + 1, host.len - 2);
     static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
@@ -158,11 +213,49 @@ static void secure(client_conn *c, hs_stream *s)
                            .handshake_ms = f->times.tls_ms,
                            .alpn = &alpn,
                            .alpn_len = 1,
-                           .unverified = client->options.unverified,
+                           .unverified = client->options.unverified && state == CONN_SHAKES,
                            .cancel = c->cancel};
-    c->state = CONN_SHAKES;
+    c->state = (uint8_t)state;
     client->events->phase(c->fetch, HS_FETCH_TLS);
     hs_react(maker->start(maker, s, &o), &c->reaction, on_secured);
+}
+
+/* ---- a stream between two users ---- */
+
+static void nobody_data(hs_stream *s, hs_span bytes)
+{
+    (void)s, (void)bytes;
+}
+
+static void nobody_heard(hs_stream *s)
+{
+    (void)s;
+}
+
+static void nobody_closed(hs_stream *s, hs_err why)
+{
+    (void)s, (void)why;
+}
+
+static const hs_stream_events nobody = {nobody_data, nobody_heard, nobody_heard, nobody_closed};
+
+/* A piece of the proxy's answer. With the last one the stream is the host's. */
+static void on_answer(client_conn *c, hs_span bytes)
+{
+    const char *text = NULL;
+    hs_err err = client_tunnel_read(c, bytes, &text);
+    if (!hs_ok(err)) {
+        give_up(c, err, text);
+        return;
+    }
+    if (!c->answer->open)
+        return;
+    hs_stream *s = c->stream;
+    s->events = &nobody;
+    c->stream = NULL;
+    c->answer = NULL;
+    c->fetch->at_proxy = false;
+    secure(c, s, c->fetch->url.host, CONN_SHAKES);
 }
 
 static void on_dialled(hs_reaction *reaction, hs_outcome o)
@@ -175,8 +268,14 @@ static void on_dialled(hs_reaction *reaction, hs_outcome o)
     }
     hs_count(hs_shard_counters(c->client->shard), c->client->count_dialled, 1);
     c->born_ns = client_now(c->client);
-    if (hs_span_eq(c->fetch->url.scheme, HS_SPAN("https")))
-        secure(c, o.value);
+    const fetch *f = c->fetch;
+    bool https = client_secure(&f->url);
+    if (f->via && f->via->secure)
+        secure(c, o.value, f->via->host, CONN_MEETS);
+    else if (f->via && https)
+        tunnel(c, o.value);
+    else if (https)
+        secure(c, o.value, f->url.host, CONN_SHAKES);
     else
         work(c, o.value);
 }
@@ -220,10 +319,13 @@ hs_err client_conn_open(fetch *f, client_origin *o)
                          .dns = client->options.dns,
                          .allow = on_allow,
                          .ctx = c};
+    f->at_proxy = f->via != NULL;
+    hs_span host = f->via ? f->via->host : f->url.host;
+    uint32_t port = f->via ? f->via->port : hs_url_port(&f->url);
     const hs_addr *to = client->options.connect_to;
+    HS_ASSERT(!(to && f->via));
     hs_promise *dialled =
-        to ? hs_dial_addr(client->tcp, to, &d)
-           : hs_dial(client->tcp, f->url.host, (uint16_t)hs_url_port(&f->url), &d);
+        to ? hs_dial_addr(client->tcp, to, &d) : hs_dial(client->tcp, host, (uint16_t)port, &d);
     c->opening = false;
     if (c->fetch) {
         hs_react(dialled, &c->reaction, on_dialled);
@@ -295,7 +397,7 @@ void client_conn_rest(client_conn *c)
 /* Give up what is not a stream yet. */
 static void stop_opening(client_conn *c)
 {
-    HS_ASSERT(c->state == CONN_DIALS || c->state == CONN_SHAKES);
+    HS_ASSERT(c->state == CONN_DIALS || c->state == CONN_MEETS || c->state == CONN_SHAKES);
     hs_cancel *cancel = c->cancel;
     bool opening = c->opening;
     c->cancel = NULL;

@@ -9,16 +9,20 @@
  * none can be passed by for ever. */
 #include "client.h"
 
+/* Two letters and whom the requests of its connections go to. A client has one proxy for each
+ * scheme, for all of its life, so that a letter says which. */
 static size_t put_key(uint8_t *key, const fetch *f)
 {
     const hs_url *url = &f->url;
+    bool secure = client_secure(url), asked = f->via && !secure;
+    hs_span host = asked ? f->via->host : url->host;
     size_t len = 0;
     key[len++] = f->guarded ? 'g' : 'a';
-    key[len++] = url->scheme.len == 5 ? 's' : 'p';
-    memcpy(key + len, url->host.ptr, url->host.len);
-    len += url->host.len;
+    key[len++] = (uint8_t)(f->via ? (secure ? 't' : 'v') : (secure ? 's' : 'p'));
+    memcpy(key + len, host.ptr, host.len);
+    len += host.len;
     key[len++] = ':';
-    len += hs_fmt_u64((char *)key + len, hs_url_port(url));
+    len += hs_fmt_u64((char *)key + len, asked ? f->via->port : hs_url_port(url));
     return len;
 }
 

@@ -158,6 +158,7 @@ static void set_times(fetch *f, const hs_fetch_times *t)
     f->times = (hs_fetch_times){.queue_ms = or_else(t->queue_ms, c->queue_ms),
                                 .resolve_ms = or_else(t->resolve_ms, c->resolve_ms),
                                 .connect_ms = or_else(t->connect_ms, c->connect_ms),
+                                .tunnel_ms = or_else(t->tunnel_ms, c->tunnel_ms),
                                 .tls_ms = or_else(t->tls_ms, c->tls_ms),
                                 .first_byte_ms = or_else(t->first_byte_ms, c->first_byte_ms),
                                 .idle_ms = or_else(t->idle_ms, c->idle_ms),

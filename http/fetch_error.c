@@ -5,15 +5,23 @@
 
 #include "client.h"
 
-static const char *const names[] = {"start", "queue", "resolve", "connect", "tls", "send",
-                                    "wait",  "head",  "body",    "pause",   "done"};
+static const char *const names[] = {"start", "queue", "resolve", "connect", "tunnel", "tls",
+                                    "send",  "wait",  "head",    "body",    "pause",  "done"};
 HS_STATIC_ASSERT(HS_ARRAY_LEN(names) == HS_FETCH_DONE + 1, "each phase has a name");
 
 /* What took too long. */
-static const char *const waits[] = {
-    "the start",           "a connection of the pool", "the name",   "a connection",
-    "the TLS handshake",   "the request to be taken",  "a response", "the response's head",
-    "the response's body", "the next attempt",         "nothing"};
+static const char *const waits[] = {"the start",
+                                    "a connection of the pool",
+                                    "the name",
+                                    "a connection",
+                                    "a tunnel",
+                                    "the TLS handshake",
+                                    "the request to be taken",
+                                    "a response",
+                                    "the response's head",
+                                    "the response's body",
+                                    "the next attempt",
+                                    "nothing"};
 
 const char *hs_fetch_phase_name(hs_fetch_phase phase)
 {
@@ -31,12 +39,14 @@ void fetch_error_set(fetch *f, hs_err err, const char *text)
     int host_len = (int)HS_MIN(f->url.host.len, (size_t)100);
     const char *host = host_len > 0 ? (const char *)f->url.host.ptr : "";
     const char *sep = host_len > 0 ? ": " : "";
-    if (!text && (err.code == -ETIMEDOUT || err.code == HS_E_NAME_TIMEOUT))
-        snprintf(e->text, sizeof e->text, "%.*s%stimed out waiting for %s", host_len, host, sep,
-                 waits[f->phase]);
-    else
-        snprintf(e->text, sizeof e->text, "%.*s%s%s", host_len, host, sep,
-                 text ? text : hs_err_text(err));
+    char who[140] = "";
+    if (f->at_proxy)
+        snprintf(who, sizeof who, "the proxy %.*s:%u: ", (int)HS_MIN(f->via->host.len, (size_t)100),
+                 (const char *)f->via->host.ptr, f->via->port);
+    bool waited = !text && (err.code == -ETIMEDOUT || err.code == HS_E_NAME_TIMEOUT);
+    const char *why = waited ? waits[f->phase] : text ? text : hs_err_text(err);
+    snprintf(e->text, sizeof e->text, "%.*s%s%s%s%s", host_len, host, sep, who,
+             waited ? "timed out waiting for " : "", why);
 }
 
 void hs_fetch_error_free(void *error)

@@ -5,9 +5,9 @@
  * pieces of work are other files'. Must not know: how bytes travel, or what a URL is.
  * Tested by: tests/unit/http_fetch*.c.
  *
- *   QUEUE -> RESOLVE -> CONNECT -> TLS -> SEND -> WAIT -> HEAD -> BODY -> DONE
- *     ^                                                    |
- *     +------- PAUSE <------- repeated, redirected --------+ */
+ *   QUEUE -> RESOLVE -> CONNECT -> TUNNEL -> TLS -> SEND -> WAIT -> HEAD -> BODY -> DONE
+ *     ^                                                              |
+ *     +------------- PAUSE <------- repeated, redirected ------------+ */
 #include "client.h"
 
 /* A phase begins; the one before it took so long. */
@@ -22,8 +22,10 @@ static void go(fetch *f, hs_fetch_phase phase)
         t->resolve_ns = took;
     else if (f->phase == HS_FETCH_CONNECT)
         t->connect_ns = took;
+    else if (f->phase == HS_FETCH_TUNNEL)
+        t->tunnel_ns = took;
     else if (f->phase == HS_FETCH_TLS)
-        t->tls_ns = took;
+        t->tls_ns += took; /* of the proxy, too */
     fetch_time_phase(f, phase);
 }
 
@@ -110,7 +112,14 @@ void fetch_run(fetch *f)
     f->discarded = 0;
     f->reply.begun = false;
     f->sink.left = f->sink.source.length;
+    f->via = client_tunnel_via(f);
+    f->at_proxy = false;
     fetch_time_phase(f, HS_FETCH_QUEUE);
+    if (f->via && f->guarded) {
+        /* What it looks up, and where it goes, nobody here can see. */
+        fetch_fail(f, hs_err_of(HS_E_FORBIDDEN), "a guarded fetch does not go through a proxy");
+        return;
+    }
     client_origin *o = client_pool_origin(client, f);
     if (!o) {
         fetch_fail(f, hs_err_of(-ENOMEM), NULL);

@@ -43,22 +43,36 @@ static bool has(const fetch *f, hs_span name)
     return false;
 }
 
+static void put_authority(out *o, const hs_url *url)
+{
+    put(o, url->host);
+    if (url->port == HS_URL_PORT_NONE)
+        return;
+    put(o, HS_SPAN(":"));
+    put_number(o, url->port);
+}
+
 static void put_request_line(out *o, const fetch *f)
 {
     put(o, f->method_name);
     put(o, HS_SPAN(" "));
+    bool absolute = f->via && !client_secure(&f->url);
+    if (absolute) {
+        /* RFC 9112 section 3.2.2. */
+        put(o, HS_SPAN("http://"));
+        put_authority(o, &f->url);
+    }
     put(o, f->url.path);
     if (f->url.has_query) {
         put(o, HS_SPAN("?"));
         put(o, f->url.query);
     }
     put(o, HS_SPAN(" HTTP/1.1\r\nHost: "));
-    put(o, f->url.host);
-    if (f->url.port != HS_URL_PORT_NONE) {
-        put(o, HS_SPAN(":"));
-        put_number(o, f->url.port);
-    }
+    put_authority(o, &f->url);
     put(o, HS_SPAN("\r\n"));
+    /* Through a tunnel it would be the host's to read. */
+    if (absolute && f->via->authorization.len > 0)
+        put_field(o, HS_SPAN("Proxy-Authorization"), f->via->authorization);
 }
 
 /* How the body is framed. Of methods that expect one, an empty one is said to be so. */

@@ -17,6 +17,8 @@ static uint64_t phase_due(const fetch *f)
     switch ((hs_fetch_phase)f->phase) {
     case HS_FETCH_QUEUE:
         return after(f->since_ns, t->queue_ms);
+    case HS_FETCH_TUNNEL:
+        return after(f->since_ns, t->tunnel_ms);
     case HS_FETCH_TLS:
         return after(f->since_ns, t->tls_ms);
     case HS_FETCH_SEND:

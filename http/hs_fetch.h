@@ -38,7 +38,8 @@ typedef struct hs_fetch_times {
     uint32_t queue_ms;      /* waiting for a connection of a full pool. 30000 */
     uint32_t resolve_ms;    /* until there is an address. 5000; cannot be without a limit */
     uint32_t connect_ms;    /* 10000; cannot be without a limit */
-    uint32_t tls_ms;        /* the handshake. 10000; cannot be without a limit */
+    uint32_t tunnel_ms;     /* a proxy's answer to CONNECT. 10000 */
+    uint32_t tls_ms;        /* a handshake. 10000; cannot be without a limit */
     uint32_t first_byte_ms; /* from the last byte of the request to the first of the response.
                              * 60000 */
     uint32_t idle_ms;       /* between two bytes, of the request or the response, while we are ready
@@ -54,13 +55,24 @@ typedef struct hs_client_options {
     hs_dns *dns; /* to find names with; it must outlive the client. NULL: the tcp's own */
     hs_secure *secure; /* makes streams secure, for https; it must outlive the client. NULL: https
                         * is HS_E_USAGE */
-    bool unverified;   /* take any certificate */
+    bool unverified;   /* take any certificate of a host; a proxy's is verified all the same */
     const hs_addr *connect_to; /* where connections go, whatever host a URL names, such as to a Unix
                                 * socket; it must outlive the client. NULL: to that host */
     hs_cookies *cookies;       /* a jar for what servers ask to be kept; it must outlive the client.
                                 * NULL: nothing is kept. A request with a Cookie field of its own
                                 * has that alone */
-    uint32_t conns_per_origin; /* 0: 64 */
+    /* Proxies, as the environment names them: a list of "NAME=value" that ends with NULL, such as
+     * environ(7). Read once, and copied. NULL: no proxies. HTTP_PROXY is for http: URLs,
+     * HTTPS_PROXY for https: ones, ALL_PROXY for what has none of its own, and NO_PROXY lists whom
+     * none is for
+     * ("*", names with all below them, addresses, networks, each with or without a port); small
+     * letters go first. A proxy is http://[NAME:PASSWORD@]HOST[:PORT], or https:// where it is
+     * spoken to over TLS. http: URLs are asked of it; for https: it is asked for a tunnel
+     * (CONNECT), and the host is verified inside of that. Names of hosts are looked up by the
+     * proxy, and `allow` hears of the proxy's address alone; so a guarded fetch that would go
+     * through one is HS_E_FORBIDDEN. With `connect_to` there are none. */
+    const char *const *proxy_env;
+    uint32_t conns_per_origin; /* or to a proxy, for http:. 0: 64 */
     uint32_t conns_max;        /* in all. 0: 1024 */
     uint32_t queue_max;        /* fetches that wait for a connection. 0: 16384 */
     uint32_t idle_ms_max;      /* a connection that rests for longer is closed. 0: 30000 */
@@ -77,7 +89,8 @@ typedef struct hs_client_options {
 } hs_client_options;
 
 /* Make a client. Owned by the caller until hs_client_destroy. `options` may be NULL. Errors:
- * HS_E_USAGE (an option is out of its range), -ENOMEM. Shard: owner only. */
+ * HS_E_USAGE (an option is out of its range; a variable of proxy_env is no proxy's URL, and the log
+ * says which; a proxy wants TLS without a `secure`), -ENOMEM. Shard: owner only. */
 HS_API HS_NODISCARD hs_err hs_client_create(hs_shard *shard, const hs_client_options *options,
                                             hs_client **out);
 
@@ -153,7 +166,8 @@ typedef struct hs_fetch_options {
     uint32_t redirects_max; /* 0: 20 */
     /* For a URL that came from somebody else: go to public addresses alone (hs_guard.h, with the
      * client's exceptions), in each redirection too, and on connections that were made so. What is
-     * checked is the very address that is connected to. Past it: HS_E_FORBIDDEN. */
+     * checked is the very address that is connected to. Past it, and through a proxy, whose address
+     * is not the host's: HS_E_FORBIDDEN. */
     bool guarded;
     /* Ask for no content coding, and give the body as it comes. Otherwise, unless `headers` has an
      * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. */
@@ -174,10 +188,11 @@ typedef enum hs_fetch_phase {
     HS_FETCH_QUEUE,   /* waiting for a connection of a full pool */
     HS_FETCH_RESOLVE, /* looking the name up */
     HS_FETCH_CONNECT,
-    HS_FETCH_TLS,
-    HS_FETCH_SEND, /* sending the request */
-    HS_FETCH_WAIT, /* waiting for the first byte of the response */
-    HS_FETCH_HEAD, /* in the response's head */
+    HS_FETCH_TUNNEL, /* asking a proxy for a tunnel */
+    HS_FETCH_TLS,    /* a handshake with a proxy, or with the host */
+    HS_FETCH_SEND,   /* sending the request */
+    HS_FETCH_WAIT,   /* waiting for the first byte of the response */
+    HS_FETCH_HEAD,   /* in the response's head */
     HS_FETCH_BODY,
     HS_FETCH_PAUSE, /* before a repetition */
     HS_FETCH_DONE
@@ -206,8 +221,12 @@ HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
  * hs_secure), HS_E_LIMIT (the queue is full, a head is too long), HS_E_CLOSED (the client ended),
  * -ETIMEDOUT (the phase says of what), what hs_dial and hs_secure.start say, HS_E_PROTOCOL,
  * HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, HS_E_CODING (one that was not asked
- * for), why it was cancelled, what hs_fetch_end was told,
- * -ENOMEM. */
+ * for), why it was cancelled, what hs_fetch_end was told, -ENOMEM.
+ *
+ * Through a proxy: what dialling it says, in the phase `connect`; and of a tunnel, in the phase
+ * `tunnel`, -EACCES (403, 407), -ECONNREFUSED (any other answer, as where the proxy does not reach
+ * the host), HS_E_TRUNCATED, HS_E_PROTOCOL, HS_E_LIMIT. The text says that it is the proxy. What a
+ * proxy answers to an http: request is a response like any other, 407 and 502 included. */
 HS_API hs_promise *hs_fetch(hs_client *client, hs_span url, const hs_fetch_options *options);
 
 /* The same for GET, for POST with `body`, whose Content-Type is `type`, and for POST with JSON.
@@ -220,7 +239,7 @@ HS_API hs_promise *hs_post_json(hs_client *client, hs_span url, hs_span json);
 
 /* Nanoseconds. Of the last request: what a pooled connection needs not is 0. */
 typedef struct hs_fetch_timing {
-    uint64_t queue_ns, resolve_ns, connect_ns, tls_ns;
+    uint64_t queue_ns, resolve_ns, connect_ns, tunnel_ns, tls_ns;
     uint64_t first_byte_ns; /* from the connection to the first byte of the response */
     uint64_t total_ns;      /* from the call on, through all redirections: to the head, and once the
                              * body is there, to its end */

@@ -112,7 +112,7 @@ class OfOurServer(unittest.TestCase):
         self.assertEqual((first["status"], first["bytes"]), (200, len(TEXT)))
         self.assertEqual((second["url"], second["bytes"]), (self.url("/bytes/5000"), 5000))
         self.assertEqual(set(first["timing_ms"]),
-                         {"queue", "resolve", "connect", "tls", "first_byte", "total"})
+                         {"queue", "resolve", "connect", "tunnel", "tls", "first_byte", "total"})
         self.assertGreater(first["timing_ms"]["total"], 0)
 
     def test_verbose_shows_the_heads(self):

@@ -56,6 +56,7 @@ static struct {
     const char *answer;          /* to each request, unless on_request is set */
     hs_secure secure;
     uint32_t secured;
+    char secure_to[200]; /* the hosts, each with a space behind it; "!": unverified */
     int32_t secure_err;
     bool secure_silent;
     uint64_t secure_ms; /* how long it takes */
@@ -217,6 +218,9 @@ static inline hs_promise *fake_secure(hs_secure *self, hs_stream *plain, const h
     cr_assert_eq(self, &r.secure);
     cr_assert(o->host.len > 0);
     r.secured++;
+    size_t at = strlen(r.secure_to);
+    snprintf(r.secure_to + at, sizeof r.secure_to - at, "%.*s%s ", (int)o->host.len,
+             (const char *)o->host.ptr, o->unverified ? "!" : "");
     if (r.secure_silent) {
         hs_stream_abort(plain);
         return hs_promise_create(r.b.shard);
