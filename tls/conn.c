@@ -314,6 +314,10 @@ static void on_data(hs_stream *plain, hs_span bytes)
         tls_shake_data(c, bytes);
     } else if (c->state == TLS_OPEN) {
         c->in = bytes;
+        /* What another stream of ours has decrypted, such as that to a proxy with a tunnel through
+         * it, lies in the very buffer that is decrypted into. */
+        if (plain->ops == &stream_ops)
+            hold_rest(c);
         tls_conn_input(c);
     }
     HS_ASSERT(c->in.len == 0);
