@@ -1,5 +1,5 @@
 /* The inside of `httpshard fetch`: fetch_args.c reads the command line, fetch_run.c fetches,
- * fetch_print.c says what came. */
+ * fetch_print.c says what came, fetch_proxies.c whom it comes through. */
 #pragma once
 
 #include "hs_fetch.h"
@@ -16,6 +16,8 @@ typedef struct fetch_args {
     const char *data; /* of -d */
     const char *cacert;
     const char *unix_socket;
+    const char *proxy;    /* of --proxy; NULL: what the environment says */
+    const char *no_proxy; /* of --noproxy, the same */
     uint32_t parallel;
     bool insecure, verbose, json, fail;
 } fetch_args;
@@ -26,6 +28,16 @@ int fetch_main(int argc, char **argv);
 /* Read the command line. *leave: nothing is to be fetched, and the result is the exit status.
  * `args->urls` and `args->outs` have room for argc pointers each. */
 int fetch_args_read(fetch_args *args, int argc, char **argv, bool *leave);
+
+/* What the client is told of proxies. */
+typedef struct fetch_proxies {
+    const char **env;
+    size_t bytes;
+} fetch_proxies;
+
+/* The environment, and what `args` puts before it, which is borrowed. Errors: -ENOMEM. */
+HS_NODISCARD hs_err fetch_proxies_make(fetch_proxies *out, const fetch_args *args);
+void fetch_proxies_free(fetch_proxies *p);
 
 /* Fetch all; returns the exit status. */
 int fetch_urls(const fetch_args *args);

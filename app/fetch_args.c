@@ -19,6 +19,9 @@ static void print_help(void)
            "  -d DATA             the body; @FILE: what the file holds\n"
            "  -o FILE             write the body there; the nth -o is for the nth URL\n"
            "  --unix-socket PATH  connect there, whatever the URL's host is\n"
+           "  --proxy URL         through this proxy (default: what http_proxy, https_proxy\n"
+           "                      and all_proxy say in the environment); '': through none\n"
+           "  --noproxy LIST      but not for these hosts (default: what no_proxy says)\n"
            "  --cacert FILE       roots for certificates, PEM (default: the system's)\n"
            "  --insecure          take any certificate\n"
            "  -v                  show the heads\n"
@@ -102,6 +105,10 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         a->cacert = value;
     else if (strcmp(flag, "--unix-socket") == 0)
         a->unix_socket = value;
+    else if (strcmp(flag, "--proxy") == 0)
+        a->proxy = value;
+    else if (strcmp(flag, "--noproxy") == 0)
+        a->no_proxy = value;
     else
         return bad_usage(flag, "no such flag");
     return 0;
@@ -132,8 +139,10 @@ int fetch_main(int argc, char **argv)
     size_t bytes = 2 * (size_t)argc * sizeof(char *);
     bool leave;
     args.urls = hs_mem_take_zero(mem, bytes, 16);
-    if (!args.urls)
-        return bad_usage("URL", "no memory") - 1;
+    if (!args.urls) {
+        fprintf(stderr, "httpshard fetch: no memory\n");
+        return 1;
+    }
     args.outs = (const char **)args.urls + argc;
     int status = fetch_args_read(&args, argc, argv, &leave);
     if (!leave)

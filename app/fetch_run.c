@@ -27,6 +27,7 @@ typedef struct run {
     hs_promise **promises; /* one for each URL */
     uint32_t started;
     hs_addr unix_addr;
+    fetch_proxies proxies;
     int done[2];     /* a pipe that says that all is fetched */
     bool failed;     /* one did not come */
     hs_err out_fail; /* what the last output came to */
@@ -169,6 +170,7 @@ static hs_err on_start(hs_shard *shard, void *ctx)
         HS_TRY(hs_tls_secure_create(shard, r->tls, &r->secure));
     hs_client_options o = {.secure = r->secure,
                            .connect_to = r->args->unix_socket ? &r->unix_addr : NULL,
+                           .proxy_env = r->proxies.env,
                            .unverified = r->args->insecure,
                            .conns_per_origin = r->args->parallel};
     HS_TRY(hs_client_create(shard, &o, &r->client));
@@ -267,11 +269,12 @@ int fetch_urls(const fetch_args *args)
     if (!make_unix(&r, args->unix_socket) || !make_tls(&r) || !make_body(&r, args->data))
         return 1;
     r.promises = hs_mem_take_zero(mem, bytes, 16);
-    hs_err err = r.promises ? HS_OK : hs_err_of(-ENOMEM);
+    hs_err err = r.promises ? fetch_proxies_make(&r.proxies, args) : hs_err_of(-ENOMEM);
     if (hs_ok(err) && pipe2(r.done, O_CLOEXEC) != 0)
         err = hs_err_errno(errno);
     if (hs_ok(err))
         err = run_group(&r);
+    fetch_proxies_free(&r.proxies);
     hs_mem_give(mem, r.promises, bytes, 16);
     hs_tls_ctx_unref(r.tls);
     if (!hs_ok(err))
