@@ -1,7 +1,7 @@
 /* The request as bytes: head, framing, body.
  *
  * Owns: what is written of a request, as fast as the connection takes it. Must not know: what comes
- * back. Tested by: tests/unit/http_fetch_send.c. */
+ * back. Tested by: tests/unit/http_fetch.c. */
 #include "client.h"
 
 #include <stdio.h>

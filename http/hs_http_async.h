@@ -3,7 +3,7 @@
  * Owns: what ties a request to promises and fibers: a token that fires when nobody wants the answer
  * any more, the body and the room to write as promises, and a handler that reads top to bottom.
  * Must not know: routes. A request that does not ask for any of it pays for none of it. Everything
- * belongs to the owner shard. Tested by: tests/unit/http_async.c, tests/e2e/async.py.
+ * belongs to the owner shard. Tested by: tests/unit/http_async*.c, tests/e2e/async.py.
  *
  * How long things live. From here on the head is kept: all spans of the request, its arena, and
  * `req` and `res` themselves stay as they are over every await, until the answer is complete (as

@@ -3,7 +3,7 @@
  * Owns: one entry for each question, found by name and family, so that a question that is asked
  * already is not asked twice; and the order in which kept answers go when there are too many. Must
  * not know: how questions are asked, clocks (time is passed in).
- * Tested by: tests/unit/net_dns.c. */
+ * Tested by: tests/unit/net_dns_cache.c. */
 #include "dns.h"
 
 #include "hs_assert.h"

@@ -6,7 +6,7 @@
  * hs_dial_options.allow, it sees the very address that is connected to, so that a name that changes
  * between a check and its use gains nothing. Must not know: sockets, names. What it cannot know: a
  * prefix of the own provider's NAT64 other than 64:ff9b::/96, and services that trust this host's
- * own public addresses. Tested by: tests/unit/net_guard.c, fuzzed by tests/fuzz/fuzz_guard.c. */
+ * own public addresses. Tested by: tests/unit/net_guard.c. */
 #pragma once
 
 #include "hs_addr.h"

@@ -4,7 +4,7 @@
  * of one shard is good on all; each shard has a copy. A key makes tickets for one period and opens
  * them for two more; then it is forgotten, and with it all that it could open. A ticket is bound to
  * the certificate that the client saw. Must not know: who resumes, and when.
- * Tested by: tests/unit/tls_ticket.c, tests/e2e/tls.py. */
+ * Tested by: tests/unit/tls_ctx.c, tests/e2e/tls.py. */
 #include "tls.h"
 
 #include <wolfssl/wolfcrypt/aes.h>
