@@ -327,10 +327,13 @@ hs_err url_host_parse(hs_url *url, hs_arena *arena, hs_span text)
     if (!ends_in_number(domain))
         return HS_OK;
     HS_ENSURE(ipv4_parse(domain, url->addr), HS_E_USAGE);
-    char out[16];
-    int len = snprintf(out, sizeof out, "%u.%u.%u.%u", url->addr[0], url->addr[1], url->addr[2],
-                       url->addr[3]);
-    HS_ASSERT(len >= 7);
+    char out[sizeof "255.255.255.255" + 20]; /* hs_fmt_u64 wants room for any number */
+    size_t len = 0;
+    for (size_t i = 0; i < 4; i++) {
+        len += hs_fmt_u64(out + len, url->addr[i]);
+        out[len++] = '.';
+    }
+    HS_ASSERT(len >= sizeof "0.0.0.0");
     url->host_kind = HS_URL_HOST_IPV4;
-    return set_text(url, arena, out, (size_t)len);
+    return set_text(url, arena, out, len - 1);
 }
