@@ -17,6 +17,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h: all of a process's threads, as scheduled
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+PARTS = 5  # of a run, each with a ratio of its own: how far they are apart tells what it is worth
 LISTENING = re.compile(rb"listening on https?://(\S+):(\d+)")
 
 
@@ -160,6 +161,49 @@ class Server:
         self.stop()
 
 
+class Batches:
+    """A program, pinned to one processor, that answers each line "N" by "N CPU_NS WALL_NS": what N
+    of something took."""
+
+    def __init__(self, command, cpu, env=None):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, **(env or {})},
+            preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+
+    def batch(self, count):
+        """CPU and wall time of one, in us: of a batch of `count`."""
+        try:
+            self.process.stdin.write(f"{count}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it says why
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failure(self.process.stderr.read().strip() or "the load ended without a word")
+        done, cpu_ns, wall_ns = map(int, line.split())
+        return cpu_ns / done / 1e3, wall_ns / done / 1e3
+
+    def stop(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def quiet(values):
+    """The tenth percentile. What disturbs only adds: the quietest batches are the server's own, and
+    the very least of them would be luck."""
+    return sorted(values)[len(values) // 10]
+
+
+def ratio_with_band(ours, base):
+    """Of the quiet batches' CPU time; the least and largest of each fifth of the run alone."""
+    def ratio(part):
+        return quiet([cpu for cpu, _ in part(ours)]) / quiet([cpu for cpu, _ in part(base)])
+
+    parts = [ratio(lambda rows, at=at: rows[at::PARTS]) for at in range(PARTS)]
+    return ratio(lambda rows: rows), min(parts), max(parts)
+
+
 def cpu_busy_s(cpu):
     """Seconds that processor `cpu` has worked for anyone, and those stolen by the host, so far."""
     for line in read("/proc/stat").splitlines():
@@ -183,6 +227,16 @@ def require_cpus(server_cpu, client_cpu):
     if server_cpu == client_cpu:
         raise Failure("server and client need a processor each: on a single one they would "
                       "measure each other")
+
+
+def choose_cpus(args):
+    """Set args.server_cpu and args.client_cpu where they are None; a processor each."""
+    allowed = cpus_allowed()
+    if args.server_cpu is None:
+        args.server_cpu = allowed[-1]
+    if args.client_cpu is None:
+        args.client_cpu = next((cpu for cpu in allowed if cpu != args.server_cpu), allowed[0])
+    require_cpus(args.server_cpu, args.client_cpu)
 
 
 def get(address, port, path, timeout_s=5.0):
