@@ -189,6 +189,16 @@ class Batches:
         self.process.communicate()
 
 
+def rounds_within(rounds, seconds):
+    """Numbers of rounds: `rounds` of them, or fewer where a busy machine would make them last
+    longer than so many seconds, but no fewer than two for each part."""
+    end = time.monotonic() + seconds
+    for number in range(rounds):
+        if number >= 2 * PARTS and time.monotonic() > end:
+            return
+        yield number
+
+
 def quiet(values):
     """The tenth percentile. What disturbs only adds: the quietest batches are the server's own, and
     the very least of them would be luck."""
