@@ -4,6 +4,8 @@
  * Tested by: tests/e2e/proxy.py. */
 #include "app.h"
 
+#include <errno.h>
+
 void hs_app_use_client(hs_app *app, const hs_client_options *options)
 {
     HS_ASSERT(app->group == NULL);
@@ -55,6 +57,18 @@ hs_client *hs_app_client(const hs_req *req)
     if (!as->client && !hs_ok(make(as)))
         return NULL;
     return as->client;
+}
+
+hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options *options)
+{
+    hs_fetch_options o = options ? *options : (hs_fetch_options){0};
+    hs_client *client = hs_app_client(req);
+    if (!client)
+        return hs_promise_settled(hs_req_shard(req), hs_error(hs_err_of(-ENOMEM)));
+    o.guarded = true;
+    if (!o.cancel)
+        o.cancel = hs_req_cancel(req);
+    return hs_fetch(client, url, &o);
 }
 
 bool app_client_busy(const app_shard *as)

@@ -65,6 +65,12 @@ HS_API void hs_app_use_client(hs_app *app, const hs_client_options *options);
  * after hs_app_use_client (asserted). Shard: owner only. */
 HS_API hs_client *hs_app_client(const hs_req *req);
 
+/* Fetch a URL that came with `req` (in its query, a field, its body): hs_fetch by hs_app_client, to
+ * public addresses alone, whatever options->guarded says; exceptions are the client's `guard`.
+ * Without an options->cancel it ends as hs_req_cancel says. URLs of the program's own are for
+ * hs_fetch. Errors: as hs_fetch. Shard: owner only. */
+HS_API hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options *options);
+
 /* Everything that a server program does: read the command line (--cores, --listen,
  * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads,
  * --tls-...,

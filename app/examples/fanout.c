@@ -1,8 +1,9 @@
 /* One request that asks four others at once. cc fanout.c $(pkg-config --cflags --libs httpshard)
  *
- *   UPSTREAM=http://127.0.0.1:9000 ./fanout --listen 127.0.0.1:8080
- *   GET /all     {"plaintext":"Hello, World!","json":...}: as slow as the slowest of them
- *   GET /timer   answers at once, however slow the upstreams are */
+ *   UPSTREAM=http://127.0.0.1:9000 [ALLOW=10.20.0.0/16] ./fanout --listen 127.0.0.1:8080
+ *   GET /all        {"plaintext":"Hello, World!","json":...}: as slow as the slowest of them
+ *   GET /check?URL  the status of a URL that a stranger named: public addresses, and ALLOW
+ *   GET /timer      answers at once, however slow the upstreams are */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,22 @@ static hs_err all(hs_req *req, hs_res *res, void *ctx)
     return HS_OK;
 }
 
+static hs_err check(hs_req *req, hs_res *res, void *ctx)
+{
+    char status[8];
+    hs_fetch_res *there;
+    (void)ctx;
+    hs_err err = hs_await(hs_app_fetch(req, hs_req_query(req), NULL), &there);
+    if (!hs_ok(err)) {
+        hs_res_text(res, err.code == HS_E_FORBIDDEN ? 403 : 502, hs_span_str(hs_err_text(err)));
+        return HS_OK;
+    }
+    int len = snprintf(status, sizeof status, "%u\n", there->status);
+    hs_fetch_res_free(there);
+    hs_res_text(res, 200, hs_span_of(status, (size_t)len));
+    return HS_OK;
+}
+
 static void timer(hs_req *req, hs_res *res, void *ctx)
 {
     (void)req, (void)ctx;
@@ -85,9 +102,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "fanout: UPSTREAM wants a URL, such as http://127.0.0.1:9000\n");
         return 2;
     }
+    static hs_guard guard;
+    const char *allow = getenv("ALLOW");
+    if (allow && !hs_ok(hs_guard_allow_nets(&guard, hs_span_str(allow)))) {
+        fprintf(stderr, "fanout: ALLOW wants networks, such as 10.20.0.0/16\n");
+        return 2;
+    }
     hs_app *app = hs_app_create();
-    hs_app_use_client(app, NULL);
+    hs_client_options o = {.guard = &guard};
+    hs_app_use_client(app, &o);
     hs_app_get_async(app, "/all", all, NULL);
+    hs_app_get_async(app, "/check", check, NULL);
     hs_app_get(app, "/timer", timer, NULL);
     return hs_app_main(app, argc, argv);
 }

@@ -142,6 +142,25 @@ class Fanout(unittest.TestCase):
                         conn.close()
                     self.assertIsNone(json.loads(waits.answer().body)["plaintext"])
 
+    def test_a_stranger_s_url_leads_to_public_addresses_alone(self):
+        with Program() as upstream, before(upstream.url, FANOUT) as server:
+            port = upstream.url.rpartition(":")[2]
+            with server.connect() as conn:
+                for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1", "0"):
+                    with self.subTest(host=host):
+                        answer = conn.get(f"/check?http://{host}:{port}/plaintext")
+                        self.assertEqual(answer.status, 403)
+                self.assertEqual(conn.get("/check?file:///etc/passwd").status, 502)
+                # The program's own URLs lead there.
+                self.assertEqual(json.loads(conn.get("/all").body)["plaintext"], TEXT.decode())
+
+    def test_exceptions_for_strangers_are_the_program_s(self):
+        with Program() as upstream:
+            env = {**os.environ, "UPSTREAM": upstream.url, "ALLOW": "127.0.0.1/32"}
+            with Program(path=FANOUT, env=env) as server, server.connect() as conn:
+                answer = conn.get(f"/check?{upstream.url}/plaintext")
+                self.assertEqual((answer.status, answer.body), (200, b"200\n"))
+
 
 if __name__ == "__main__":
     main()
