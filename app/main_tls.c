@@ -16,6 +16,9 @@ void tls_help(void)
            "                      times: the client's host name (SNI) chooses, else the first is "
            "taken\n"
            "  --tls-key FILE      the key of the certificate at the same place\n"
+           "  --tls-ocsp FILE     what an OCSP responder says of the certificate before it, DER: "
+           "clients\n"
+           "                      that ask get it until it is out of date\n"
            "  --listen-plain ADDRESS\n"
            "                      an address without TLS beside the others\n"
            "  --tls-min VERSION   1.2 or 1.3 (default: 1.2)\n"
@@ -42,6 +45,15 @@ static int add_key(command *cmd, const char *value)
     if (cmd->keys_len == HS_TLS_CERTS_MAX)
         return bad_usage(cmd, "--tls-key", "given too often");
     cmd->certs[cmd->keys_len++].key_file = value;
+    return EXIT_FINE;
+}
+
+static int add_ocsp(command *cmd, const char *value)
+{
+    uint32_t len = cmd->tls.certs_len;
+    if (len == 0 || cmd->certs[len - 1].ocsp_file)
+        return bad_usage(cmd, "--tls-ocsp", "comes after its --tls-cert, once for each");
+    cmd->certs[len - 1].ocsp_file = value;
     return EXIT_FINE;
 }
 
@@ -87,6 +99,7 @@ static int take_client_auth(command *cmd, const char *value)
 const word_flag tls_flags[] = {
     {"--tls-cert", add_cert},
     {"--tls-key", add_key},
+    {"--tls-ocsp", add_ocsp},
     {"--listen-plain", listen_plain},
     {"--tls-min", take_min},
     {"--tls-ciphers", take_ciphers},

@@ -36,6 +36,8 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_CERT_TIME] = {"HS_E_CERT_TIME", "certificate: expired, or too early", HS_ERR_PROTOCOL},
     [HS_E_CERT_USAGE] = {"HS_E_CERT_USAGE", "certificate: not for this use", HS_ERR_PROTOCOL},
     [HS_E_CERT_REVOKED] = {"HS_E_CERT_REVOKED", "certificate: revoked", HS_ERR_PROTOCOL},
+    [HS_E_CERT_STATUS] = {"HS_E_CERT_STATUS", "certificate: no good OCSP response",
+                          HS_ERR_PROTOCOL},
     [HS_E_FORBIDDEN] = {"HS_E_FORBIDDEN", "not allowed by the caller", HS_ERR_USAGE},
     [HS_E_REDIRECT] = {"HS_E_REDIRECT", "redirected, or too often", HS_ERR_PROTOCOL},
     [HS_E_CODING] = {"HS_E_CODING", "a broken or unwanted content coding", HS_ERR_PROTOCOL},

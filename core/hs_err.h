@@ -36,6 +36,7 @@ enum {
     HS_E_CERT_TIME,    /* expired, or not valid yet */
     HS_E_CERT_USAGE,   /* it was not made for this use */
     HS_E_CERT_REVOKED, /* its issuer has taken it back */
+    HS_E_CERT_STATUS,  /* what shall show that it is not revoked (OCSP) is missing or no good */
     HS_E_FORBIDDEN,    /* an address or a target that the caller did not allow */
     HS_E_REDIRECT,     /* redirected, where that is an error, or too often */
     HS_E_CODING,       /* a content coding that is broken, or that nobody asked for */

@@ -77,9 +77,15 @@ fetch_source()
 # Is version $1 at least $2?
 version_at_least() { dpkg --compare-versions "$1" ge "$2"; }
 
-# A library is ready when its stamp tells of this very recipe, so that a change of the recipe
-# builds it anew. The stamp's second line is the version.
-recipe_stamp() { declare -f "build_$1" | sha256sum | cut -c1-16; }
+# A library is ready when its stamp tells of this very recipe, so that a change of the recipe, or of
+# its patch, builds it anew. The stamp's second line is the version.
+recipe_stamp()
+{
+    {
+        declare -f "build_$1"
+        [ ! -e "$HS_ROOT/deploy/$1.patch" ] || cat "$HS_ROOT/deploy/$1.patch"
+    } | sha256sum | cut -c1-16
+}
 
 is_ready() { [ "$(sed -n 1p "$cache/$1/stamp" 2>/dev/null)" = "$(recipe_stamp "$1")" ]; }
 
@@ -171,6 +177,7 @@ build_wolfssl()
     local assembly=--enable-intelasm macros
     [ "$(uname -m)" = x86_64 ] || assembly=--enable-armasm
     cd "$cache/src/wolfssl"
+    patch -p1 --batch <"$HS_ROOT/deploy/wolfssl.patch"
     ./autogen.sh
     # No --enable-quic: it brings the OpenSSL names along, and with them 4 KB more for each
     # connection, most of it a copy of the peer's certificate. Tables for AES-GCM (another 1 KB) are

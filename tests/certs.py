@@ -3,8 +3,10 @@
 
 Nothing of them is in the tree. The folder appears whole or not at all, so that several tests may
 ask for it at the same time. NAME.pem is a certificate with what leads to its root, NAME.key its
-key, ca.pem the root. Exits with 77 where there is no openssl.
+key, ca.pem the root, NAME.ocsp an OCSP response about server. Exits with 77 where there is no
+openssl.
 """
+import hashlib
 import os
 import shutil
 import subprocess
@@ -67,6 +69,18 @@ LEAVES = [
     ("no_names", EC, "", "serverAuth", None, None),
     ("client", EC, "DNS:alice.test", "clientAuth", None, None),
 ]
+# name, about whom, status, from, until, whether the signature is right
+GOOD, REVOKED, UNKNOWN = b"\x80\x00", b"\xa1\x11\x18\x0f20200102000000Z", b"\x82\x00"
+RESPONSES = [
+    ("good", "server", GOOD, "20200101000000Z", "20980101000000Z", True),
+    ("revoked", "server", REVOKED, "20200101000000Z", "20980101000000Z", True),
+    ("unknown", "server", UNKNOWN, "20200101000000Z", "20980101000000Z", True),
+    ("stale", "server", GOOD, "20200101000000Z", "20200201000000Z", True),
+    ("early", "server", GOOD, "20970101000000Z", "20980101000000Z", True),
+    ("endless", "server", GOOD, "20200101000000Z", None, True),
+    ("second", "second", GOOD, "20200101000000Z", "20980101000000Z", True),
+    ("forged", "server", GOOD, "20200101000000Z", "20980101000000Z", False),
+]
 
 
 def openssl(*args):
@@ -101,6 +115,41 @@ def root(name):
     join(f"{name}.pem", f"{name}.crt")
 
 
+def der(tag, *parts):
+    body = b"".join(parts)
+    size = len(body).to_bytes(1 + (len(body) > 255), "big")
+    return bytes([tag]) + (bytes([0x80 | len(size)]) if len(body) > 127 else b"") + size + body
+
+
+def output(*args):
+    return subprocess.run(["openssl", *args], check=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+
+
+def respond(out, name, status, first, last, right):
+    """An OCSP response by inter; openssl's own command only writes those that begin now."""
+    serial = bytes.fromhex(output("x509", "-in", f"{name}.crt", "-noout",
+                                  "-serial").decode().strip().split("=")[1])
+    point = output("pkey", "-in", "inter.key", "-pubout", "-outform", "DER")[-65:]
+    issuer = der(0x30, der(0x31, der(0x30, b"\x06\x03\x55\x04\x03", der(0x0c, b"inter"))))
+    key_hash = hashlib.sha1(point).digest()
+    cert_id = der(0x30, der(0x30, bytes.fromhex("06052b0e03021a0500")),
+                  der(4, hashlib.sha1(issuer).digest()), der(4, key_hash), der(2, serial))
+    until = der(0xa0, der(0x18, last.encode())) if last else b""
+    single = der(0x30, cert_id, status, der(0x18, first.encode()), until)
+    data = der(0x30, der(0xa2, der(4, key_hash)), der(0x18, first.encode()), der(0x30, single))
+    with open("data", "wb") as f:
+        f.write(data)
+    signature = bytearray(output("dgst", "-sha256", "-sign", "inter.key", "data"))
+    if not right:
+        signature[-1] ^= 1
+    basic = der(0x30, data, der(0x30, bytes.fromhex("06082a8648ce3d040302")),
+                der(3, b"\0", signature))
+    with open(out, "wb") as f:
+        f.write(der(0x30, b"\x0a\x01\x00",
+                    der(0xa0, der(0x30, bytes.fromhex("06092b0601050507300101"), der(4, basic)))))
+
+
 def make():
     with open("conf", "w", encoding="ascii") as f:
         f.write(CONFIG)
@@ -122,6 +171,15 @@ def make():
     openssl("req", "-x509", "-new", "-config", "conf", "-extensions", "leaf_server", "-key",
             "server.key", "-subj", "/CN=self.test", "-days", "3650", "-out", "self.pem")
     join("self.key", "server.key")
+    for name, about, *rest in RESPONSES:
+        respond(f"{name}.ocsp", about, *rest)
+    # As an operator would make one, by a responder of its own.
+    openssl("ocsp", "-index", "index", "-CA", "inter.crt", "-rsigner", "inter.crt", "-rkey",
+            "inter.key", "-issuer", "inter.crt", "-cert", "server.crt", "-ndays", "3650",
+            "-respout", "usual.ocsp")
+    # The signer alone, without what leads to the root.
+    join("bare.pem", "server.crt")
+    join("bare.key", "server.key")
 
 
 def main():

@@ -70,9 +70,10 @@ static uint32_t kind_of(hs_span oid)
 
 /* What the first certificate of `pem` says of itself. `der` has room for as much as `pem`. */
 static hs_err describe(const hs_mem *mem, tls_slot *slot, hs_span pem, uint8_t *der,
-                       const char *file, hs_tls_why *why)
+                       const hs_tls_cert *cert, hs_tls_why *why)
 {
     tls_der parts;
+    const char *file = cert->cert_file;
     int len = wc_CertPemToDer(pem.ptr, (int)pem.len, der, (int)pem.len, CERT_TYPE);
     if (len <= 0)
         return say_wolf(why, len, file, "holds no certificate");
@@ -87,13 +88,16 @@ static hs_err describe(const hs_mem *mem, tls_slot *slot, hs_span pem, uint8_t *
     names_walk walk = {mem, slot, {slot->names ? 0 : -ENOMEM}};
     if (slot->names)
         (void)tls_names_each(&parts, add_name, &walk);
-    return hs_ok(walk.err) ? HS_OK : tls_say(why, walk.err, "%s: no memory", file);
+    if (!hs_ok(walk.err))
+        return tls_say(why, walk.err, "%s: no memory", file);
+    return cert->ocsp_file ? tls_staple_load(mem, slot, &parts, cert->ocsp_file, why) : HS_OK;
 }
 
 /* ---- loading ---- */
 
-static hs_err use_cert(const hs_mem *mem, tls_slot *slot, const char *file, hs_tls_why *why)
+static hs_err use_cert(const hs_mem *mem, tls_slot *slot, const hs_tls_cert *cert, hs_tls_why *why)
 {
+    const char *file = cert->cert_file;
     uint8_t *pem;
     size_t len;
     HS_TRY(tls_load(mem, file, &pem, &len, why));
@@ -102,7 +106,7 @@ static hs_err use_cert(const hs_mem *mem, tls_slot *slot, const char *file, hs_t
     if (!der)
         err = tls_say(why, hs_err_of(-ENOMEM), "%s: no memory", file);
     if (hs_ok(err))
-        err = describe(mem, slot, hs_span_of(pem, len), der, file, why);
+        err = describe(mem, slot, hs_span_of(pem, len), der, cert, why);
     if (hs_ok(err)) {
         int rc = wolfSSL_CTX_use_certificate_chain_buffer(slot->wolf, pem, (long)len);
         if (rc != WOLFSSL_SUCCESS)
@@ -163,6 +167,9 @@ static hs_err set_up_side(hs_tls_ctx *ctx, tls_slot *slot, const hs_tls_options 
     WOLFSSL_CTX *wolf = slot->wolf;
     if (ctx->client) {
         wolfSSL_CTX_set_verify(wolf, WOLFSSL_VERIFY_PEER, tls_verify);
+        if (wolfSSL_CTX_EnableOCSPStapling(wolf) != WOLFSSL_SUCCESS ||
+            (o->staple_required && wolfSSL_CTX_EnableOCSPMustStaple(wolf) != WOLFSSL_SUCCESS))
+            return tls_say(why, hs_err_of(-ENOMEM), "no memory");
         return tls_load_roots(ctx->mem, wolf, o->ca_file, why);
     }
     if (o->client == HS_TLS_CLIENT_OFF) {
@@ -193,7 +200,8 @@ static hs_err add_slot(hs_tls_ctx *ctx, const hs_tls_options *o, const hs_tls_ce
     HS_TRY(set_up_side(ctx, slot, o, why));
     if (!cert)
         return HS_OK;
-    HS_TRY(use_cert(ctx->mem, slot, cert->cert_file, why));
+    HS_TRY(use_cert(ctx->mem, slot, cert, why));
+    tls_staple_use(slot);
     return use_key(ctx->mem, slot, cert, why);
 }
 
@@ -209,6 +217,10 @@ static hs_err check(const hs_tls_options *o, bool client, hs_tls_why *why)
     for (uint32_t i = 0; i < o->certs_len; i++)
         if (!o->certs[i].cert_file || !o->certs[i].key_file)
             return tls_say(why, usage, "a certificate and its key come together");
+    if (client && o->certs_len > 0 && o->certs[0].ocsp_file)
+        return tls_say(why, usage, "a client staples nothing");
+    if (!client && o->staple_required)
+        return tls_say(why, usage, "a stapled response is required of servers alone");
     if (o->client != HS_TLS_CLIENT_OFF && (client || !o->ca_file))
         return tls_say(why, usage, "certificates of clients need a file of roots to trust");
     if (o->version_min == HS_TLS_1_3 && o->version_max == HS_TLS_1_2)
@@ -232,6 +244,7 @@ static void free_slot(const hs_mem *mem, tls_slot *slot)
     for (uint32_t i = 0; i < slot->names_len; i++)
         hs_mem_give(mem, slot->names[i].ptr, slot->names[i].len, 16);
     hs_mem_give(mem, slot->names, TLS_NAMES_MAX * sizeof *slot->names, 16);
+    tls_staple_free(mem, slot);
     if (slot->wolf)
         wolfSSL_CTX_free(slot->wolf);
 }

@@ -32,6 +32,8 @@ bool tls_der_next(hs_span *from, uint8_t *tag, hs_span *content)
             return false;
         for (len = 0; at < 2 + bytes; at++)
             len = len << 8 | from->ptr[at];
+        if (len < 0x80 || from->ptr[2] == 0) /* DER has one way to write a length */
+            return false;
     }
     if (len > from->len - at)
         return false;
@@ -87,9 +89,14 @@ bool tls_der_cert(hs_span cert, tls_der *out)
         return false;
     if (body.len > 0 && body.ptr[0] == DER_VERSION && !tls_der_next(&body, &tag, &skipped))
         return false;
-    if (!take(&body, DER_INTEGER, &out->serial) || !take(&body, DER_SEQUENCE, &skipped) ||
-        !take(&body, DER_SEQUENCE, &skipped) || !take(&body, DER_SEQUENCE, &validity) ||
-        !take(&body, DER_SEQUENCE, &out->subject) || !take(&body, DER_SEQUENCE, &key))
+    if (!take(&body, DER_INTEGER, &out->serial) || !take(&body, DER_SEQUENCE, &skipped))
+        return false;
+    out->issuer = body;
+    if (!take(&body, DER_SEQUENCE, &skipped))
+        return false;
+    out->issuer.len -= body.len;
+    if (!take(&body, DER_SEQUENCE, &validity) || !take(&body, DER_SEQUENCE, &out->subject) ||
+        !take(&body, DER_SEQUENCE, &key))
         return false;
     if (!take_time(&validity, &out->not_before) || !take_time(&validity, &out->not_after) ||
         !take(&key, DER_SEQUENCE, &algorithm) || !take(&algorithm, DER_OID, &out->key_oid))
@@ -117,23 +124,63 @@ hs_span tls_der_common_name(const tls_der *der)
     return found;
 }
 
+/* The digits of a time; *year is how many of them tell the year. */
+static bool open_time(hs_span time, hs_span *text, size_t *year)
+{
+    uint8_t tag;
+    if (!tls_der_next(&time, &tag, text))
+        return false;
+    *year = tag == DER_TIME ? 4 : 2;
+    if (text->len != *year + 11 || text->ptr[text->len - 1] != 'Z')
+        return false;
+    text->len--;
+    for (size_t i = 0; i < text->len; i++)
+        if (text->ptr[i] < '0' || text->ptr[i] > '9')
+            return false;
+    return true;
+}
+
 bool tls_der_time(hs_span time, char out[32])
 {
     hs_span text;
-    uint8_t tag;
-    if (!tls_der_next(&time, &tag, &text))
+    size_t year;
+    if (!open_time(time, &text, &year))
         return false;
-    size_t year = tag == DER_TIME ? 4 : 2;
-    if (text.len != year + 11 || text.ptr[text.len - 1] != 'Z')
-        return false;
-    for (size_t i = 0; i + 1 < text.len; i++)
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
     const char *t = (const char *)text.ptr, *century = "";
     if (year == 2)
         century = t[0] < '5' ? "20" : "19"; /* RFC 5280 section 4.1.2.5.1 */
     int len = snprintf(out, 32, "%s%.*s-%.2s-%.2s %.2s:%.2s:%.2s UTC", century, (int)year, t,
                        t + year, t + year + 2, t + year + 4, t + year + 6, t + year + 8);
     HS_ASSERT(len > 0 && len < 32);
+    return true;
+}
+
+/* Days from 1970-01-01 to a day; years begin in March here, so that a leap day is the last. */
+static int64_t days_to(int64_t year, int64_t month, int64_t day)
+{
+    year -= month <= 2;
+    month += month <= 2 ? 9 : -3;
+    return 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719469;
+}
+
+bool tls_der_seconds(hs_span time, uint64_t *out)
+{
+    hs_span text;
+    size_t at;
+    int64_t year = 0, part[5];
+    if (!open_time(time, &text, &at))
+        return false;
+    for (size_t i = 0; i < at; i++)
+        year = 10 * year + (text.ptr[i] - '0');
+    if (at == 2)
+        year += year < 50 ? 2000 : 1900; /* RFC 5280 section 4.1.2.5.1 */
+    for (size_t i = 0; i < HS_ARRAY_LEN(part); i++, at += 2)
+        part[i] = 10 * (text.ptr[at] - '0') + (text.ptr[at + 1] - '0');
+    HS_ASSERT(at == text.len);
+    int64_t days = days_to(year, part[0], part[1]);
+    if (part[0] < 1 || part[0] > 12 || part[1] < 1 || part[1] > 31 || part[2] > 23 ||
+        part[3] > 59 || part[4] > 60 || days < 0)
+        return false;
+    *out = (uint64_t)(((days * 24 + part[2]) * 60 + part[3]) * 60 + part[4]);
     return true;
 }

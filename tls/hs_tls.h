@@ -35,6 +35,10 @@ typedef enum hs_tls_client_auth {
 typedef struct hs_tls_cert {
     const char *cert_file; /* the certificate, then those that lead to its root */
     const char *key_file;  /* its key; RSA, ECDSA or Ed25519 */
+    /* Of a server: what an OCSP responder says of it (RFC 6960), DER as `openssl ocsp -respout`
+     * writes it: clients that ask get it until its time is over. It must be about this certificate,
+     * call it good and be in time. NULL: none */
+    const char *ocsp_file;
 } hs_tls_cert;
 
 /* Zeroed: all defaults. All that is pointed to is borrowed until the call returns. */
@@ -48,6 +52,8 @@ typedef struct hs_tls_options {
     uint32_t alpn_len;          /* at most HS_TLS_ALPN_MAX, of 1 to 64 bytes, without a comma */
     const char *ca_file;        /* roots for the peers' certificates. NULL: the system's */
     hs_tls_client_auth client;  /* of a server; with one, ca_file must be set */
+    bool staple_required;       /* of a client: servers must staple an OCSP response; without this,
+                                 * one that is stapled must be good, but none need be */
     hs_tls_version version_min; /* HS_TLS_1_2 */
     hs_tls_version version_max; /* HS_TLS_1_3 */
     const char *ciphers;        /* wolfSSL's names with colons between. NULL: AES-GCM and ChaCha20
@@ -67,7 +73,8 @@ typedef struct hs_tls_why {
 
 /* Make the context of a server. *out is a reference. Reads files, so at a start or on a thread that
  * may wait. Thread: any. Errors, with *why: -ENOMEM, HS_E_USAGE (options that contradict each
- * other; built without TLS), HS_E_CERT (what a file holds), or why a file cannot be read. */
+ * other; built without TLS), HS_E_CERT (what a file holds), HS_E_CERT_STATUS (what an OCSP response
+ * does), or why a file cannot be read. */
 HS_API HS_NODISCARD hs_err hs_tls_server_ctx(const hs_tls_options *options, hs_tls_ctx **out,
                                              hs_tls_why *why);
 

@@ -121,6 +121,8 @@ static hs_err make_ssl(tls_conn *c, const hs_secure_options *o)
     c->hs->ask->unverified = o->unverified;
     if (o->unverified)
         wolfSSL_set_verify(c->ssl, WOLFSSL_VERIFY_NONE, tls_verify);
+    else
+        HS_ENSURE(wolfSSL_UseOCSPStapling(c->ssl, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS, -ENOMEM);
     HS_TRY(use_sni(c, o->host));
     return use_alpn(c, o);
 }

@@ -2,7 +2,8 @@
  *
  * mem.c gives wolfSSL its memory; load.c and ctx.c make contexts; box.c publishes them; hello.c
  * reads a ClientHello and pick.c chooses a certificate for it; der.c and names.c look into
- * certificates, verify.c judges them; record.c moves bytes through wolfSSL, conn.c is a stream's
+ * certificates, verify.c judges them; ocsp.c reads what a responder says of one, staple.c hands it
+ * on; record.c moves bytes through wolfSSL, conn.c is a stream's
  * life, accept.c a server's handshakes, secure.c a client's, tls.c a shard's whole. */
 #pragma once
 
@@ -24,6 +25,10 @@
 /* A ClientHello, with the heads of its records. */
 #define TLS_HELLO_BYTES_MAX 20480
 #define TLS_NAMES_MAX 128 /* of one certificate */
+/* By how much the clocks of a responder and ours may differ. */
+#define TLS_OCSP_SKEW_S 300
+/* What a server may be given to staple. */
+#define TLS_OCSP_BYTES_MAX 16384
 
 /* ---- contexts ---- */
 
@@ -46,6 +51,9 @@ typedef struct tls_slot {
     uint32_t kind;                        /* TLS_KEY_... */
     uint32_t names_len;
     tls_name *names;
+    uint8_t *staple; /* an OCSP response; NULL: none */
+    uint32_t staple_len;
+    uint64_t staple_until_s;
 } tls_slot;
 
 struct hs_tls_ctx {
@@ -192,6 +200,7 @@ bool tls_alpn_next(hs_span *list, hs_span *protocol);
 /* der.c: see there. */
 typedef struct tls_der {
     hs_span serial;
+    hs_span issuer;                                  /* with its tag */
     hs_span subject, not_before, not_after, key_oid; /* contents; a time with its tag */
     hs_span alt_names; /* contents of the extension's sequence; empty: none */
 } tls_der;
@@ -204,6 +213,19 @@ bool tls_der_cert(hs_span cert, tls_der *out);
 hs_span tls_der_common_name(const tls_der *der);
 /* A time as "2026-11-21 01:02:03 UTC"; false where it is none. */
 bool tls_der_time(hs_span time, char out[32]);
+/* The same in seconds since 1970; false also before. */
+bool tls_der_seconds(hs_span time, uint64_t *out);
+
+/* ocsp.c: whether `file` is a response that says that `cert` is good now; NULL: it is, until
+ * *until_s. Else why not, in words. */
+const char *tls_ocsp_read(hs_span file, const tls_der *cert, uint64_t now_s, uint64_t *until_s);
+
+/* staple.c: read the response for `cert`, the slot's. Errors: as tls_load, HS_E_CERT_STATUS. */
+HS_NODISCARD hs_err tls_staple_load(const hs_mem *mem, tls_slot *slot, const tls_der *cert,
+                                    const char *file, hs_tls_why *why);
+void tls_staple_free(const hs_mem *mem, tls_slot *slot);
+/* Hand it to clients of the slot's context that ask. */
+void tls_staple_use(tls_slot *slot);
 
 /* names.c */
 /* Whether `name` is one that a certificate may be asked for or hold: labels of letters, digits, '-'

@@ -39,8 +39,11 @@ hs_err tls_cert_err(int wolf_err)
     case ECC_KEY_SIZE_E:
     case NO_PEER_CERT:
     case VERIFY_CERT_ERROR:
-    case BAD_CERTIFICATE_STATUS_ERROR:
         return hs_err_of(HS_E_CERT);
+    case BAD_CERTIFICATE_STATUS_ERROR:
+    case OCSP_CERT_UNKNOWN:
+    case OCSP_LOOKUP_FAIL:
+        return hs_err_of(HS_E_CERT_STATUS);
     default:
         return HS_OK;
     }
@@ -225,6 +228,13 @@ void tls_why_text(const tls_conn *c, hs_err err, char *out, size_t room)
         add_text(&w, "the peer ended the connection during the handshake");
     else if (err.code == -ETIMEDOUT)
         add_text(&w, "the handshake took too long");
+    else if (err.code == HS_E_CERT_REVOKED)
+        add_text(&w, "certificate revoked: so says the OCSP response that the server has stapled");
+    else if (err.code == HS_E_CERT_STATUS)
+        add_text(&w, hs->wolf_err == BAD_CERTIFICATE_STATUS_ERROR
+                         ? "the OCSP response that the server has stapled is no good: forged, out "
+                           "of date, or not for its certificate"
+                         : "the server has stapled no OCSP response, and one is required");
     else if (err.code != HS_E_TLS && hs_ok(tls_cert_err(hs->wolf_err)))
         add_text(&w, hs_err_text(err));
     else if (alerts.last_rx.level == alert_fatal) {

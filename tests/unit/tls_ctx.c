@@ -15,7 +15,7 @@ static hs_err make(hs_tls_options *o, hs_tls_why *why)
 
 static void refuses(const char *cert, const char *key, int32_t err, const char *words)
 {
-    hs_tls_cert c = {cert, key};
+    hs_tls_cert c = {.cert_file = cert, .key_file = key};
     hs_tls_options o = {.certs = &c, .certs_len = 1};
     hs_tls_why why;
     cr_assert_eq(make(&o, &why).code, err, "%s", why.text);

@@ -42,6 +42,7 @@ typedef struct rig_options {
     hs_tls_options server, client;
     hs_tls_shard_options shard;
     const char *client_cert; /* a name */
+    const char *ocsp;        /* the name of what the first certificate's server staples */
 } rig_options;
 
 static struct {
@@ -81,7 +82,10 @@ static inline const char *cert_path(const char *name, const char *suffix)
 
 static inline hs_tls_cert cert_of(const char *name)
 {
-    return (hs_tls_cert){cert_path(name, ".pem"), cert_path(name, ".key")};
+    return (hs_tls_cert){
+        .cert_file = cert_path(name, ".pem"),
+        .key_file = cert_path(name, ".key"),
+    };
 }
 
 /* ---- what the ends hear ---- */
@@ -231,6 +235,8 @@ static inline hs_tls_ctx *server_ctx_of(const rig_options *o)
         certs[t.certs_len] = cert_of(o->certs[t.certs_len]);
     if (t.certs_len == 0)
         certs[t.certs_len++] = cert_of("server");
+    if (o->ocsp)
+        certs[0].ocsp_file = cert_path(o->ocsp, ".ocsp");
     t.certs = certs;
     hs_err err = hs_tls_server_ctx(&t, &ctx, &why);
     cr_assert(hs_ok(err), "%s", why.text);
