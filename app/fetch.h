@@ -13,7 +13,8 @@ typedef struct fetch_args {
     uint32_t outs_len;
     hs_fetch_options options;
     hs_fetch_field fields[FETCH_FIELDS_MAX];
-    const char *data; /* of -d */
+    const char *data;   /* of -d */
+    const char *upload; /* of -T */
     const char *cacert;
     const char *unix_socket;
     const char *proxy;    /* of --proxy; NULL: what the environment says */
@@ -43,7 +44,7 @@ void fetch_proxies_free(fetch_proxies *p);
 int fetch_urls(const fetch_args *args);
 
 /* What is asked for, and what came, to standard error. */
-void fetch_print_request(const fetch_args *args, const char *url);
+void fetch_print_request(const hs_fetch_options *o, const char *url);
 void fetch_print_head(const hs_fetch_res *res);
 
 /* One line of JSON about a fetch, to standard output. */

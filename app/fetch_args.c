@@ -14,9 +14,10 @@ static void print_help(void)
            "\n"
            "Fetches all URLs side by side and writes their bodies in the order of the URLs.\n"
            "\n"
-           "  -X METHOD           the method (default: GET, or POST with -d)\n"
+           "  -X METHOD           the method (default: GET, POST with -d, PUT with -T)\n"
            "  -H 'NAME: VALUE'    a field of the request; may be given often\n"
            "  -d DATA             the body; @FILE: what the file holds\n"
+           "  -T FILE             the body is what the file holds, to be put there\n"
            "  -o FILE             write the body there; the nth -o is for the nth URL\n"
            "  --unix-socket PATH  connect there, whatever the URL's host is\n"
            "  --proxy URL         through this proxy (default: what http_proxy, https_proxy\n"
@@ -99,6 +100,8 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         a->options.method = hs_span_str(value);
     else if (strcmp(flag, "-d") == 0)
         a->data = value;
+    else if (strcmp(flag, "-T") == 0)
+        a->upload = value;
     else if (strcmp(flag, "-o") == 0)
         a->outs[a->outs_len++] = value;
     else if (strcmp(flag, "--cacert") == 0)
@@ -175,6 +178,10 @@ int fetch_args_read(fetch_args *a, int argc, char **argv, bool *leave)
     }
     if (a->urls_len == 0)
         return bad_usage("URL", "none was given");
+    if (a->data && a->upload)
+        return bad_usage("-T", "there is a body by -d already");
+    if (a->upload && a->options.method.len == 0)
+        a->options.method = HS_SPAN("PUT");
     if (a->outs_len > a->urls_len)
         return bad_usage("-o", "given more often than there are URLs");
     *leave = false;

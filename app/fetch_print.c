@@ -11,12 +11,11 @@ static void print_field(FILE *to, const char *before, const hs_fetch_field *f)
             (int)f->value.len, (const char *)f->value.ptr);
 }
 
-void fetch_print_request(const fetch_args *args, const char *url)
+void fetch_print_request(const hs_fetch_options *o, const char *url)
 {
-    const hs_fetch_options *o = &args->options;
     hs_span method = o->method;
     if (method.len == 0)
-        method = o->body.ptr ? HS_SPAN("POST") : HS_SPAN("GET");
+        method = o->body.ptr || o->file ? HS_SPAN("POST") : HS_SPAN("GET");
     fprintf(stderr, "> %.*s %s\n", (int)method.len, (const char *)method.ptr, url);
     for (uint32_t i = 0; i < o->headers_len; i++)
         print_field(stderr, "> ", &o->headers[i]);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,9 +27,10 @@ typedef struct run {
     uint32_t started;
     hs_addr unix_addr;
     fetch_proxies proxies;
-    int done[2];     /* a pipe that says that all is fetched */
-    bool failed;     /* one did not come */
-    hs_err out_fail; /* what the last output came to */
+    hs_fetch_file file; /* the body */
+    int done[2];        /* a pipe that says that all is fetched */
+    bool failed;        /* one did not come */
+    hs_err out_fail;    /* what the last output came to */
 } run;
 
 /* ---- output, which may block: on a thread of the pool ---- */
@@ -134,7 +134,7 @@ static void start_some(run *r, uint32_t until)
     for (; r->started < HS_MIN(until, args->urls_len); r->started++) {
         const char *url = args->urls[r->started];
         if (args->verbose)
-            fetch_print_request(args, url);
+            fetch_print_request(&r->options, url);
         r->promises[r->started] = hs_fetch(r->client, hs_span_str(url), &r->options);
     }
 }
@@ -223,28 +223,30 @@ static bool make_tls(run *r)
     return false;
 }
 
-/* ---- what -d stands for ---- */
+/* ---- what -d and -T stand for ---- */
 
-/* The body is `data`, or what the file behind its '@' holds: mapped until the process ends. */
-static bool make_body(run *r, const char *data)
+/* The body is what the file holds, for every URL; it stays open until the process ends. */
+static bool open_body(run *r, const char *path)
 {
     struct stat st;
-    if (!data || data[0] != '@') {
-        r->options.body = data ? hs_span_str(data) : (hs_span){0};
-        return true;
-    }
-    int fd = open(data + 1, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return say(data + 1, hs_err_text(hs_err_errno(errno))) == 0;
-    bool regular = S_ISREG(st.st_mode);
-    void *bytes = NULL;
-    if (regular && st.st_size > 0)
-        bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    int why = errno;
-    close(fd);
-    if (!regular || bytes == MAP_FAILED)
-        return say(data + 1, regular ? hs_err_text(hs_err_errno(why)) : "is no regular file") == 0;
-    r->options.body = bytes ? hs_span_of(bytes, (size_t)st.st_size) : HS_SPAN("");
+    r->file = (hs_fetch_file){.fd = open(path, O_RDONLY | O_CLOEXEC), .length = HS_FETCH_REST};
+    if (r->file.fd < 0 || fstat(r->file.fd, &st) != 0)
+        return say(path, hs_err_text(hs_err_errno(errno))) == 0;
+    if (!S_ISREG(st.st_mode))
+        return say(path, "is no regular file") == 0;
+    r->options.file = &r->file;
+    return true;
+}
+
+static bool make_body(run *r)
+{
+    const char *data = r->args->data;
+    if (r->args->upload)
+        return open_body(r, r->args->upload);
+    if (data && data[0] == '@')
+        return open_body(r, data + 1);
+    if (data)
+        r->options.body = hs_span_str(data);
     return true;
 }
 
@@ -266,7 +268,7 @@ int fetch_urls(const fetch_args *args)
     run r = {.args = args, .options = args->options};
     const hs_mem *mem = hs_mem_system();
     size_t bytes = args->urls_len * sizeof(hs_promise *);
-    if (!make_unix(&r, args->unix_socket) || !make_tls(&r) || !make_body(&r, args->data))
+    if (!make_unix(&r, args->unix_socket) || !make_tls(&r) || !make_body(&r))
         return 1;
     r.promises = hs_mem_take_zero(mem, bytes, 16);
     hs_err err = r.promises ? fetch_proxies_make(&r.proxies, args) : hs_err_of(-ENOMEM);

@@ -10,6 +10,7 @@
  *   fetch_run.c       the state machine of one exchange
  *   fetch_next.c      what a response leads to instead of to the caller: redirections, repetitions
  *   fetch_send.c      the request as bytes
+ *   fetch_file.c      a file as a request's body
  *   fetch_cookie.c    the jar, if there is one
  *   fetch_body.c      the response's body on its way to the reader
  *   fetch_read.c      how a reader asks for it
@@ -150,10 +151,12 @@ typedef enum fetch_then { THEN_TELL, THEN_REDIRECT, THEN_REPEAT } fetch_then;
 
 struct hs_fetch_sink {
     hs_fetch_source source;
-    uint64_t left; /* of a known length */
-    bool asked;    /* `more` was called: `over` will be */
-    bool full;     /* it was told to wait for `more` */
-    bool calling;  /* inside `more` */
+    uint64_t left;    /* of a known length */
+    bool asked;       /* `more` was called: `over` will be */
+    bool full;        /* it was told to wait for `more` */
+    bool calling;     /* inside `more` */
+    bool ours;        /* of a file: `over` is called even where `more` never was */
+    const char *text; /* why it could not be made; NULL: not known */
 };
 
 struct fetch {
@@ -317,6 +320,10 @@ HS_NODISCARD hs_err fetch_send_start(fetch *f);
 HS_NODISCARD hs_err fetch_send_more(fetch *f);
 /* The source has ended. Errors: `why`, HS_E_USAGE (too little), HS_E_CLOSED, -ENOMEM. */
 HS_NODISCARD hs_err fetch_send_end(fetch *f, hs_err why);
+
+/* fetch_file.c */
+/* `file` is the body. Errors: HS_E_USAGE, with *text; -EBADF and so on, HS_E_LIMIT, -ENOMEM. */
+HS_NODISCARD hs_err fetch_file_open(fetch *f, const hs_fetch_file *file, const char **text);
 
 /* fetch_cookie.c */
 /* What goes into a field Cookie; empty: nothing. Errors: -ENOMEM. */

@@ -1,27 +1,11 @@
 /* The call of a fetch: what was asked for is looked at, copied, and set going.
  *
  * Owns: the rules for requests, so that nothing can be smuggled into one. Must not know: how it
- * goes on. Tested by: tests/unit/http_fetch.c.
- *
- * A jar of cookies, or a default field of the client's, would be added where the fields are
- * copied. */
+ * goes on. Tested by: tests/unit/http_fetch.c, tests/unit/http_fetch_file.c. */
 #include "client.h"
 #include "hs_base64.h"
 
 #define METHOD_BYTES_MAX 32
-
-/* Hop by hop, or what frames and routes: ours alone. */
-static const char *const ours[] = {"Host",
-                                   "Content-Length",
-                                   "Connection",
-                                   "Keep-Alive",
-                                   "Expect",
-                                   "Proxy-Connection",
-                                   "TE",
-                                   "Trailer",
-                                   "Upgrade",
-                                   "Transfer-Encoding",
-                                   "HTTP2-Settings"};
 
 static const char *const forbidden[] = {"CONNECT", "TRACE", "TRACK"};
 
@@ -81,34 +65,47 @@ static hs_err set_url(fetch *f, hs_span text_of_url, const char **text)
     return HS_OK;
 }
 
+static hs_err add_field(fetch *f, hs_span name, hs_span value, const char **text)
+{
+    hs_fetch_field *copy = &f->headers[f->headers_len];
+    *text = "a field's name is no token";
+    HS_ENSURE(hs_http_is_token(name), HS_E_USAGE);
+    *text = "a field's value has bytes that no field may have";
+    HS_ENSURE(hs_http_is_field_value(value), HS_E_USAGE);
+    *text = "a field that is the client's to set";
+    HS_ENSURE(!hs_headers_is_forbidden(name), HS_E_USAGE);
+    *copy = (hs_fetch_field){.value = HS_SPAN("")};
+    HS_TRY(hs_arena_copy(&f->arena, name, &copy->name));
+    if (value.len > 0)
+        HS_TRY(hs_arena_copy(&f->arena, value, &copy->value));
+    f->headers_len++;
+    return HS_OK;
+}
+
 static hs_err set_fields(fetch *f, const hs_fetch_options *o, const char **text)
 {
     HS_ASSERT(o->headers || o->headers_len == 0);
     *text = "too many fields";
-    HS_ENSURE(o->headers_len <= H1_FIELDS_MAX, HS_E_USAGE);
-    f->headers = hs_arena_take(&f->arena, (o->headers_len + 1) * sizeof *f->headers);
+    uint32_t more = o->fields ? o->fields->len : 0;
+    HS_ENSURE(o->headers_len <= H1_FIELDS_MAX && more <= H1_FIELDS_MAX - o->headers_len,
+              HS_E_USAGE);
+    /* One more, for what the URL has of a password. */
+    f->headers = hs_arena_take(&f->arena, (o->headers_len + more + 1) * sizeof *f->headers);
     HS_ENSURE(f->headers, -ENOMEM);
-    for (uint32_t i = 0; i < o->headers_len; i++) {
-        const hs_fetch_field *field = &o->headers[i];
-        hs_fetch_field *copy = &f->headers[i];
-        *text = "a field's name is no token";
-        HS_ENSURE(hs_http_is_token(field->name), HS_E_USAGE);
-        *text = "a field's value has bytes that no field may have";
-        HS_ENSURE(hs_http_is_field_value(field->value), HS_E_USAGE);
-        *text = "a field that is the client's to set";
-        HS_ENSURE(!is_one_of(field->name, ours, HS_ARRAY_LEN(ours)), HS_E_USAGE);
-        *copy = (hs_fetch_field){.value = HS_SPAN("")};
-        HS_TRY(hs_arena_copy(&f->arena, field->name, &copy->name));
-        if (field->value.len > 0)
-            HS_TRY(hs_arena_copy(&f->arena, field->value, &copy->value));
-    }
-    f->headers_len = o->headers_len;
+    for (uint32_t i = 0; i < o->headers_len; i++)
+        HS_TRY(add_field(f, o->headers[i].name, o->headers[i].value, text));
+    for (const hs_header *h = o->fields ? o->fields->first : NULL; h; h = h->next)
+        HS_TRY(add_field(f, h->name, h->value, text));
+    HS_ASSERT(f->headers_len == o->headers_len + more);
     return HS_OK;
 }
 
-static hs_err set_body(fetch *f, const hs_fetch_options *o)
+static hs_err set_body(fetch *f, const hs_fetch_options *o, const char **text)
 {
     HS_ASSERT(!o->source || o->source->more);
+    HS_ASSERT((o->source != NULL) + (o->file != NULL) + (o->body.ptr != NULL) <= 1);
+    if (o->file)
+        return fetch_file_open(f, o->file, text);
     if (o->source) {
         f->has_source = true;
         f->sink.source = *o->source;
@@ -168,10 +165,10 @@ static void set_times(fetch *f, const hs_fetch_times *t)
 static hs_err set_request(fetch *f, hs_span url, const hs_fetch_options *o, const char **text)
 {
     HS_TRY(set_url(f, url, text));
-    HS_TRY(set_method(f, o->method, o->source || o->body.ptr, text));
+    HS_TRY(set_method(f, o->method, o->source || o->file || o->body.ptr, text));
     HS_TRY(set_fields(f, o, text));
     HS_TRY(set_credentials(f, text));
-    HS_TRY(set_body(f, o));
+    HS_TRY(set_body(f, o, text));
     set_times(f, &o->times);
     f->guarded = o->guarded;
     f->decodes = !o->coded && !has_field(f, HS_SPAN("Accept-Encoding"));

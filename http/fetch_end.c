@@ -22,7 +22,7 @@ static void release(fetch *f, hs_err why)
     f->held = false;
     hs_list_remove(&f->link);
     hs_list_push_back(&client->done, &f->link);
-    if (f->sink.asked && f->sink.source.over)
+    if ((f->sink.asked || f->sink.ours) && f->sink.source.over)
         f->sink.source.over(why, f->sink.source.ctx);
 }
 

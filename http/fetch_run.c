@@ -185,11 +185,12 @@ static void ev_drained(fetch *f)
 
 void hs_fetch_end(hs_fetch_sink *sink, hs_err why)
 {
+    static const char no_body[] = "the request's body could not be made";
     fetch *f = HS_CONTAINER_OF(sink, fetch, sink);
     fetch_enter(f);
     hs_err err = fetch_send_end(f, why);
     if (f->phase != HS_FETCH_DONE && !hs_ok(err))
-        fetch_fail(f, err, hs_ok(why) ? NULL : "the request's body could not be made");
+        fetch_fail(f, err, hs_ok(why) || f->sink.text ? f->sink.text : no_body);
     else
         sent_step(f, HS_OK);
     fetch_leave(f);

@@ -1,7 +1,7 @@
 /* The request as bytes: head, framing, body.
  *
  * Owns: what is written of a request, as fast as the connection takes it. Must not know: what comes
- * back. Tested by: tests/unit/http_fetch.c. */
+ * back. Tested by: tests/unit/http_fetch.c, tests/unit/http_fetch_body.c. */
 #include "client.h"
 
 #include <stdio.h>
@@ -177,8 +177,9 @@ static hs_err put_chunk(out *o, hs_span piece)
 hs_err hs_fetch_write(hs_fetch_sink *sink, hs_span piece)
 {
     fetch *f = fetch_of_sink(sink);
-    HS_ASSERT(f->has_source && sink->asked);
-    HS_ENSURE(f->conn && !f->sent_all, HS_E_CLOSED);
+    HS_ASSERT(sink->asked);
+    /* A redirection may have made a request without a body of it meanwhile. */
+    HS_ENSURE(f->has_source && f->conn && !f->sent_all, HS_E_CLOSED);
     if (piece.len == 0)
         return HS_OK;
     hs_stream *s = f->conn->stream;
@@ -225,8 +226,8 @@ static hs_err send_last(fetch *f)
 
 hs_err fetch_send_end(fetch *f, hs_err why)
 {
-    HS_ASSERT(f->has_source && f->sink.asked);
-    if (f->sent_all)
+    HS_ASSERT(f->sink.asked);
+    if (!f->has_source || f->sent_all)
         return HS_OK;
     HS_TRY(why);
     return send_last(f);

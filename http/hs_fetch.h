@@ -21,6 +21,7 @@
 #include "hs_cookies.h"
 #include "hs_dial.h"
 #include "hs_guard.h"
+#include "hs_headers.h"
 #include "hs_http.h"
 #include "hs_secure.h"
 
@@ -143,6 +144,17 @@ HS_API bool hs_fetch_full(const hs_fetch_sink *sink);
  * bytes than the length: HS_E_USAGE. The sink may be gone on return. */
 HS_API void hs_fetch_end(hs_fetch_sink *sink, hs_err why);
 
+/* A file as a request's body: `length` bytes of it, from `offset` on. It is read in pieces, as fast
+ * as the connection takes them, on a thread of the blocking pool; what it grows by meanwhile is not
+ * sent. Where it shrinks the fetch fails with HS_E_TRUNCATED, where it cannot be read with why. */
+typedef struct hs_fetch_file {
+    int fd; /* of a regular file, open for reading. A duplicate is read: close it when you like */
+    uint64_t offset;
+    uint64_t length; /* HS_FETCH_REST: to the end that it has now */
+} hs_fetch_file;
+
+#define HS_FETCH_REST UINT64_MAX
+
 typedef enum hs_fetch_redirect {
     HS_FETCH_FOLLOW, /* go where the response says, at most redirects_max times */
     HS_FETCH_ERROR,  /* HS_E_REDIRECT */
@@ -154,12 +166,14 @@ typedef enum hs_fetch_redirect {
 typedef struct hs_fetch_options {
     hs_span method; /* empty: GET, or POST with a body */
     /* Names are tokens, and values have no control bytes and no space around them: nothing can be
-     * smuggled in. Host, Content-Length, Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
-     * Transfer-Encoding, Upgrade and Expect are ours. */
+     * smuggled in. What frames a message or is of one connection is ours (hs_headers_is_forbidden),
+     * Host for example. */
     const hs_fetch_field *headers;
     uint32_t headers_len;
+    const hs_headers *fields;      /* and these behind them; NULL: none */
     hs_span body;                  /* copied. ptr NULL: none */
     const hs_fetch_source *source; /* instead of `body`; a fetch with it is not repeated */
+    const hs_fetch_file *file;     /* the same */
     hs_cancel *cancel;             /* ends the fetch, the body's reading too, with its reason */
     hs_fetch_times times;
     hs_fetch_redirect redirect;
@@ -218,10 +232,10 @@ HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
  * a hs_fetch_res * when the final head is there: hs_fetch_res_free it.
  *
  * Errors, with hs_fetch_error as detail: HS_E_USAGE (URL, method or fields; https without a
- * hs_secure), HS_E_LIMIT (the queue is full, a head is too long), HS_E_CLOSED (the client ended),
- * -ETIMEDOUT (the phase says of what), what hs_dial and hs_secure.start say, HS_E_PROTOCOL,
- * HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, HS_E_CODING (one that was not asked
- * for), why it was cancelled, what hs_fetch_end was told, -ENOMEM.
+ * hs_secure; no regular file), HS_E_LIMIT (the queue is full, a head is too long), HS_E_CLOSED (the
+ * client ended), -ETIMEDOUT (the phase says of what), what hs_dial and hs_secure.start say,
+ * HS_E_PROTOCOL, HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, HS_E_CODING (one that
+ * was not asked for), why it was cancelled, what hs_fetch_end was told, -ENOMEM.
  *
  * Through a proxy: what dialling it says, in the phase `connect`; and of a tunnel, in the phase
  * `tunnel`, -EACCES (403, 407), -ECONNREFUSED (any other answer, as where the proxy does not reach

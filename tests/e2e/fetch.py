@@ -111,6 +111,24 @@ class OfOurServer(unittest.TestCase):
             file.flush()
             self.assertEqual(self.fine("-d", "@" + file.name, *ECHO, self.url("/echo")), data)
 
+    def test_a_file_is_put(self):
+        data = "0123456789" * 700000
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data.encode())
+            file.flush()
+            got = fetch("-v", "-T", file.name, "-o", os.devnull, self.url("/there"))
+            self.assertIn(f"> PUT {self.url('/there')}\n", got.stderr)
+            got = fetch("-T", file.name, "-X", "POST", "-o", os.devnull, "-v", *ECHO,
+                        self.url("/echo"), self.url("/echo"))
+            self.assertEqual((got.returncode, got.stdout), (0, data))
+
+    def test_files_that_are_no_bodies(self):
+        for name in ("/nonexistent", "/"):
+            for flag in (["-T", name], ["-d", "@" + name]):
+                got = fetch(*flag, self.url("/echo"))
+                self.assertEqual((got.returncode, got.stdout), (1, ""))
+                self.assertIn(name, got.stderr)
+
     def test_json_tells_the_timing_of_each(self):
         lines = self.fine("--json", self.url("/plaintext"), self.url("/bytes/5000")).splitlines()
         first, second = (json.loads(line) for line in lines)
@@ -208,7 +226,8 @@ class Failures(unittest.TestCase):
     def test_bad_command_lines(self):
         for words in ([], ["-X"], ["--nonsense", "x"], ["-H", "no colon", "http://x/"],
                       ["--redirect", "sideways", "http://x/"], ["--parallel", "0", "http://x/"],
-                      ["-o", "a", "-o", "b", "http://x/"]):
+                      ["-o", "a", "-o", "b", "http://x/"],
+                      ["-d", "x", "-T", "y", "http://x/"]):
             got = fetch(*words)
             self.assertEqual(got.returncode, 2, words)
             self.assertIn("--help", got.stderr)

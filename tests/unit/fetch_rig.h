@@ -19,8 +19,10 @@ struct conn {
     uint32_t requests;
     char *in; /* what came and was not taken as a request yet */
     size_t in_len, in_cap;
-    char last[4096]; /* the last request */
-    const char *out; /* still to be written */
+    char last[4096];   /* the last request */
+    size_t last_len;   /* of which that may be the begin */
+    uint64_t last_sum; /* of its bytes, by their places */
+    const char *out;   /* still to be written */
     size_t out_len;
     bool lazy, eof, close_after; /* reads nothing; the client has ended; close when all is out */
     conn *next;
@@ -127,6 +129,10 @@ static inline void conn_take_requests(conn *c)
         size_t kept = HS_MIN(n, sizeof c->last - 1);
         memcpy(c->last, c->in, kept);
         c->last[kept] = '\0';
+        c->last_len = n;
+        c->last_sum = 0;
+        for (size_t i = 0; i < n; i++)
+            c->last_sum += (i + 1) * (uint8_t)c->in[i];
         memmove(c->in, c->in + n, c->in_len - n + 1);
         c->in_len -= n;
         c->requests++;

@@ -201,6 +201,45 @@ Test(http_fetch, responses_that_nobody_receives)
     rig_fini();
 }
 
+/* Fields of both kinds go out, in their order, under the same rules. */
+Test(http_fetch, fields_of_a_list)
+{
+    got g;
+    hs_arena arena;
+    hs_headers h;
+    hs_fetch_field one = {HS_SPAN("A"), HS_SPAN("1")};
+    hs_fetch_options o = {.headers = &one, .headers_len = 1, .fields = &h};
+    rig_init();
+    hs_arena_init(&arena, hs_shard_chunks(r.b.shard), 100000);
+    hs_headers_init(&h, &arena, HS_HEADERS_REQUEST);
+    cr_assert(hs_ok(hs_headers_append(&h, HS_SPAN("b"), HS_SPAN(" 2 "))));
+    cr_assert(hs_ok(hs_headers_append(&h, HS_SPAN("accept"), HS_SPAN("x/y"))));
+    begin(&g, "http://me@192.0.2.1/x", &o);
+    hs_arena_reset(&arena);
+    bench_run(&r.b, 20);
+    expect_hello(&g);
+    cr_assert(strstr(conn_at(0)->last, "\r\nA: 1\r\nb: 2\r\naccept: x/y\r\nAuthorization: "), "%s",
+              conn_at(0)->last);
+    cr_assert_null(strstr(conn_at(0)->last, "*/*"));
+    /* A list that anything may be put into is no way around the rules. */
+    static const char *const names[] = {"Host", "Content-Length", "Proxy-Authorization"};
+    for (size_t i = 0; i < HS_ARRAY_LEN(names); i++) {
+        hs_headers_init(&h, &arena, HS_HEADERS_OWN);
+        cr_assert(hs_ok(hs_headers_append(&h, hs_span_str(names[i]), HS_SPAN("1"))));
+        begin(&g, URL, &o);
+        bench_run(&r.b, 5);
+        expect_error(&g, HS_E_USAGE, HS_FETCH_START, "client's to set");
+    }
+    hs_headers_init(&h, &arena, HS_HEADERS_OWN);
+    for (int i = 0; i < HS_HEADERS_MAX; i++)
+        cr_assert(hs_ok(hs_headers_append(&h, HS_SPAN("a"), HS_SPAN("1"))));
+    begin(&g, URL, &o);
+    bench_run(&r.b, 5);
+    expect_error(&g, HS_E_USAGE, HS_FETCH_START, "too many fields");
+    hs_arena_reset(&arena);
+    rig_fini();
+}
+
 /* ---- memory that fails ---- */
 
 static void attempt(uint64_t at, bool on, bool *met)
