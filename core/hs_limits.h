@@ -136,6 +136,11 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
  * read what was resumed with TLS 1.2 in that time. */
 #define HS_TLS_TICKET_S (4u * 3600)
 
+/* TLS sessions that a shard's clients keep for later handshakes, and of one server: as many as
+ * begin at the same time, since each is used once. One is about 1 KiB. */
+#define HS_TLS_SESSIONS_MAX 256
+#define HS_TLS_SESSIONS_HOST_MAX 4
+
 /* Datagram sockets of a shard. */
 #define HS_UDP_SOCKS_MAX 65536
 /* The largest that is received whole: no UDP datagram is larger. A Unix datagram may be, and is cut

@@ -209,7 +209,9 @@ static void secure(client_conn *c, hs_stream *s, hs_span host, conn_state state)
     if (host.ptr[0] == '[')
         host = hs_span_of(host.ptr + 1, host.len - 2);
     static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
+    uint32_t port = state == CONN_MEETS ? f->via->port : hs_url_port(&f->url);
     hs_secure_options o = {.host = host,
+                           .port = (uint16_t)port,
                            .handshake_ms = f->times.tls_ms,
                            .alpn = &alpn,
                            .alpn_len = 1,

@@ -14,6 +14,8 @@ HS_BEGIN_DECLS
 typedef struct hs_secure_options {
     hs_span host;          /* whom the certificate must name: a name (sent as SNI, RFC 6066) or an
                             * address in numbers; RFC 9525 */
+    uint16_t port;         /* tells servers of one host apart, whose sessions are kept for later
+                            * handshakes (RFC 8446 section 2.2); 0 is one, too */
     uint32_t owner_bytes;  /* of memory for the user beside the secure stream */
     uint32_t handshake_ms; /* 0: 10000 */
     const hs_span *alpn;   /* the protocols to offer, the best first; NULL: none (RFC 7301) */

@@ -54,6 +54,7 @@ void tls_conn_free(tls_conn *c)
     HS_ASSERT(c->hs == NULL);
     hs_microtask_cancel(&c->again);
     free_ssl(c);
+    tls_session_free(tls, c->server);
     hs_chain_clear(&c->out, chunks_of(c));
     hs_chain_clear(&c->held, chunks_of(c));
     hs_tls_ctx_unref(c->ctx);
@@ -260,6 +261,8 @@ static bool input_step(tls_conn *c)
     size_t len;
     hs_err err = HS_OK;
     tls_read result = tls_unseal(c, &len, &err);
+    if (c->ticket_new)
+        tls_session_keep(c);
     if (len > 0)
         c->s.events->data(&c->s, hs_span_of(c->tls->in, len));
     if (c->state != TLS_OPEN || result == TLS_READ_DRY)

@@ -124,7 +124,8 @@ static hs_err make_ssl(tls_conn *c, const hs_secure_options *o)
     else
         HS_ENSURE(wolfSSL_UseOCSPStapling(c->ssl, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS, -ENOMEM);
     HS_TRY(use_sni(c, o->host));
-    return use_alpn(c, o);
+    HS_TRY(use_alpn(c, o));
+    return o->unverified ? HS_OK : tls_session_offer(c, o->host, o->port);
 }
 
 /* Everything that may fail. What it has made is the connection's, or the handshake's. */

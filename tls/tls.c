@@ -62,6 +62,7 @@ hs_err tls_init(hs_tls *tls, hs_shard *shard, const hs_tls_shard_options *option
     fill_options(tls, options);
     hs_list_init(&tls->waiting);
     hs_list_init(&tls->busy);
+    hs_list_init(&tls->sessions);
     tls->trim.fn = on_trim;
     hs_shard_trim_add(shard, &tls->trim);
     hs_err err = fill(tls);
@@ -75,6 +76,7 @@ void tls_fini(hs_tls *tls)
     const hs_mem *mem = hs_shard_mem(tls->shard);
     HS_ASSERT(tls->waiting_len == 0 && tls->busy_len == 0);
     hs_shard_trim_remove(&tls->trim);
+    tls_sessions_clear(tls);
     if (tls->rng_made)
         (void)wc_FreeRng(&tls->rng);
     tls_forget(&tls->keys, sizeof tls->keys);

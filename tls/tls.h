@@ -4,7 +4,8 @@
  * reads a ClientHello and pick.c chooses a certificate for it; der.c and names.c look into
  * certificates, verify.c judges them; ocsp.c reads what a responder says of one, staple.c hands it
  * on; record.c moves bytes through wolfSSL, conn.c is a stream's
- * life, accept.c a server's handshakes, secure.c a client's, tls.c a shard's whole. */
+ * life, accept.c a server's handshakes, secure.c a client's, resume.c its sessions, tls.c a shard's
+ * whole. */
 #pragma once
 
 #include <errno.h>
@@ -102,6 +103,7 @@ typedef enum tls_state {
 } tls_state;
 
 typedef struct tls_conn tls_conn;
+typedef struct tls_session tls_session;
 
 /* What a connection needs during its handshake alone. */
 typedef struct tls_hs {
@@ -127,16 +129,18 @@ struct tls_conn {
     hs_chain held; /* what came and cannot be looked at yet */
     hs_span in;    /* what came and is being looked at: only inside of a callback */
     hs_microtask again;
+    tls_session *server; /* of a client: whose sessions it keeps; NULL: none */
     uint64_t wrote_ns;   /* when a record was written last */
     uint32_t flight;     /* plaintext of the records since a pause, as far as it matters */
     uint32_t slot_bytes; /* 0: from tls->conns; else from the shard's memory */
     uint8_t state;       /* tls_state */
     bool paused : 1;
-    bool taken : 1;     /* the user has it */
-    bool end_heard : 1; /* the peer's close_notify was told */
-    bool plain_end : 1; /* the plain stream has ended */
-    bool orphan : 1;    /* its handshake failed: nobody will ever have it */
-    bool failed : 1;    /* `why` is set, and is an error */
+    bool taken : 1;      /* the user has it */
+    bool end_heard : 1;  /* the peer's close_notify was told */
+    bool plain_end : 1;  /* the plain stream has ended */
+    bool orphan : 1;     /* its handshake failed: nobody will ever have it */
+    bool failed : 1;     /* `why` is set, and is an error */
+    bool ticket_new : 1; /* of a client: its session is one that can be resumed */
     int16_t why;
     int16_t io_why; /* why the plain stream took no bytes */
     uint8_t owner[] __attribute__((aligned(16)));
@@ -151,7 +155,9 @@ struct hs_tls {
     tls_ticket_keys keys; /* of that generation, too */
     WC_RNG rng;           /* for tickets */
     bool rng_made;
-    uint32_t refs; /* of a client's: itself and each of its streams */
+    uint32_t refs;    /* of a client's: itself and each of its streams */
+    hs_list sessions; /* of a client's, the newest first */
+    uint32_t sessions_len;
     hs_pool conns, handshakes;
     hs_list waiting, busy; /* handshakes of a server, the oldest first */
     uint32_t waiting_len, busy_len;
@@ -323,6 +329,14 @@ typedef struct tls_ask {
     uint8_t host_len;
     uint8_t host[255];
 } tls_ask;
+
+/* resume.c: a client's sessions. */
+/* Keep what this connection's server gives, and go on with what it has given before. */
+HS_NODISCARD hs_err tls_session_offer(tls_conn *c, hs_span host, uint16_t port);
+/* There is a new ticket: keep its session. */
+void tls_session_keep(tls_conn *c);
+void tls_session_free(hs_tls *tls, tls_session *s); /* NULL: nothing */
+void tls_sessions_clear(hs_tls *tls);
 
 void tls_secure_over(tls_conn *c);
 void tls_secure_ended(tls_conn *c, hs_err why);

@@ -1,4 +1,5 @@
-"""OCSP stapling: other programs' clients ask our server, our client asks other servers."""
+"""OCSP stapling: other programs' clients ask our server, our client asks other servers. And that
+our client resumes its sessions."""
 
 import os
 import shutil
@@ -109,7 +110,7 @@ class Stapling(Server):
 class Fetch(unittest.TestCase):
     """httpshard fetch against openssl's server, which staples what it is told to."""
 
-    def fetch(self, response, version, *flags):
+    def fetch(self, response, version, *flags, times=1, out=("-o", "/dev/null")):
         with subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-www", version,
                                "-cert", path("server.crt"), "-cert_chain", path("inter.crt"),
                                "-key", path("server.key"), "-status_file", path(response)],
@@ -122,9 +123,8 @@ class Fetch(unittest.TestCase):
                         port = int(line.split(b":")[-1])
                         break
                 self.assertGreater(port, 0)
-                return run([program.PROGRAM, "fetch", "-o", "/dev/null", "--cacert",
-                            path("ca.pem"), *flags, f"https://localhost:{port}/"],
-                           stdin=subprocess.DEVNULL)
+                return run([program.PROGRAM, "fetch", *out, "--cacert", path("ca.pem"), *flags,
+                            *[f"https://localhost:{port}/"] * times], stdin=subprocess.DEVNULL)
             finally:
                 server.kill()
 
@@ -144,6 +144,14 @@ class Fetch(unittest.TestCase):
                 else:
                     self.assertNotEqual(done.returncode, 0)
                     self.assertIn(words, done.stderr)
+
+    @needs("openssl")
+    def test_sessions_are_resumed_unless_any_certificate_is_taken(self):
+        for flags, resumed in (((), 2), (("--insecure",), 0)):
+            done = self.fetch("usual.ocsp", "-tls1_3", "--parallel", "1", *flags, times=3, out=())
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout.count("Reused, TLSv1.3"), resumed)
+            self.assertEqual(done.stdout.count("New, TLSv1.3"), 3 - resumed)
 
     @needs("openssl")
     def test_who_takes_any_certificate_takes_a_revoked_one(self):

@@ -300,6 +300,7 @@ Test(tls_ocsp, what_one_peer_has_sent_completes_no_others_chain)
         hs_tls_ctx *ctx = server_ctx_of(&other);
         hs_tls_box_publish(r.box, ctx);
         hs_tls_ctx_unref(ctx);
+        c[i].secure.port = (uint16_t)i; /* no session is resumed */
         dial(&c[i], "server.test");
         bench_run(&r.b, 100);
         cr_assert_eq(c[i].err.code, i == 1 ? HS_E_CERT_UNKNOWN : 0, "%d: %s", i, c[i].text);
