@@ -79,7 +79,8 @@ class Drain(unittest.TestCase):
         for conn in conns:
             self.addCleanup(conn.close)
             conn.send(f"GET /delay/{delay_ms} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
-        time.sleep(0.1 * SLOW)
+        for conn in conns:
+            conn.was_read()
         return conns
 
     def check_drain(self, number, cores):
@@ -120,7 +121,7 @@ class Drain(unittest.TestCase):
         server = self.start("--drain", str(10 * SLOW))
         with server.connect() as conn:
             conn.send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nfirst")
-            time.sleep(0.1 * SLOW)
+            conn.was_read()
             server.signal(signal.SIGTERM)
             time.sleep(0.2 * SLOW)
             conn.send(b"-last")

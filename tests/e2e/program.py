@@ -5,6 +5,8 @@ Must not know: which test uses it. The environment tells: HTTPSHARD (path of the
 HTTPSHARD_SANITIZE (asan, tsan or nothing) and HS_TEST_LONG.
 """
 
+import array
+import fcntl
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -148,6 +151,29 @@ class Connection:
 
     def send(self, data):
         self.sock.sendall(data)
+
+    def was_read(self, seconds=60):
+        """Waits until the server has read all that was sent: by IPv4 or a Unix socket."""
+        deadline = time.monotonic() + seconds
+        while self._unread():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the server does not read")
+            time.sleep(0.01)
+
+    def _unread(self):
+        # What the peer has not acknowledged; of a Unix socket, what it has not read.
+        count = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.TIOCOUTQ, count)
+        if count[0] or self.sock.family == socket.AF_UNIX:
+            return count[0]
+        ours, theirs = (f":{name[1]:04X}" for name in
+                        (self.sock.getsockname(), self.sock.getpeername()))
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table:
+                words = line.split()
+                if words[1].endswith(theirs) and words[2].endswith(ours):
+                    return int(words[4].partition(":")[2], 16)
+        return 1  # nobody has accepted it
 
     def _more(self):
         part = self.sock.recv(1 << 18)

@@ -191,6 +191,7 @@ class Ending(UnixCase):
         idle = self.connect()
         busy = self.connect()
         busy.send(f"GET /delay/{500 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        busy.was_read()
         self.assertEqual(idle.get("/plaintext").status, 200)
         server.signal(signal.SIGTERM)
         self.assertTrue(idle.ended())
