@@ -1,7 +1,8 @@
 /* The parts of a certificate (RFC 5280 section 4.1) that its checking and its choice look at.
  *
  * Owns: finding them in DER. wolfSSL has parsed and verified what comes here, or will; yet nothing
- * is taken for granted. Must not know: what the parts mean. Tested by: tests/unit/tls_names.c. */
+ * is taken for granted. Must not know: what the parts mean. Tested by: tests/unit/tls_names.c,
+ * tests/fuzz/fuzz_tls_der.c. */
 #include <stdio.h>
 
 #include "tls.h"

@@ -3,7 +3,7 @@
  * Owns: putting it together from its records, and finding the host, the protocols and the
  * signatures in it. It is read before there is anything of wolfSSL for the connection: one that
  * never sends a whole hello costs next to nothing. Must not know: certificates.
- * Tested by: tests/unit/tls_hello.c. */
+ * Tested by: tests/unit/tls_hello.c, tests/fuzz/fuzz_tls_hello.c. */
 #include "tls.h"
 
 #define RECORD_HEAD 5

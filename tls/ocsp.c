@@ -3,7 +3,7 @@
  * Owns: finding that in DER, and whether a server may hand it to clients. The signature is theirs
  * to check: a server that fetched a wrong one has only itself to blame, and its clients notice.
  * Must not know: where the response comes from, and who asks for it. Tested by:
- * tests/unit/tls_ocsp.c. */
+ * tests/unit/tls_ocsp.c, tests/fuzz/fuzz_tls_der.c. */
 #include "tls.h"
 
 #include <wolfssl/wolfcrypt/sha.h>
