@@ -45,6 +45,7 @@ int fetch_urls(const fetch_args *args);
 
 /* What is asked for, and what came, to standard error. */
 void fetch_print_request(const hs_fetch_options *o, const char *url);
+void fetch_print_secure(const hs_secure_info *info);
 void fetch_print_head(const hs_fetch_res *res);
 
 /* One line of JSON about a fetch, to standard output. */

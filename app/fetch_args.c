@@ -25,7 +25,7 @@ static void print_help(void)
            "  --noproxy LIST      but not for these hosts (default: what no_proxy says)\n"
            "  --cacert FILE       roots for certificates, PEM (default: the system's)\n"
            "  --insecure          take any certificate\n"
-           "  -v                  show the heads\n"
+           "  -v                  show the heads, and what TLS came to\n"
            "  --json              a line of JSON for each URL with its timing, and no bodies\n"
            "  --fail              a status of 400 or above is a failure\n"
            "  --redirect HOW      follow, error or manual (default: follow)\n"

@@ -21,6 +21,21 @@ void fetch_print_request(const hs_fetch_options *o, const char *url)
         print_field(stderr, "> ", &o->headers[i]);
 }
 
+/* As curl has it. */
+void fetch_print_secure(const hs_secure_info *info)
+{
+    if (!info->version)
+        return;
+    fprintf(stderr, "* SSL connection using %s / %s%s%s\n", info->version, info->cipher,
+            info->group ? " / " : "", info->group ? info->group : "");
+    if (info->alpn.len > 0)
+        fprintf(stderr, "* ALPN: %.*s\n", (int)info->alpn.len, (const char *)info->alpn.ptr);
+    if (info->resumed)
+        fprintf(stderr, "* the session was resumed\n");
+    if (info->stapled)
+        fprintf(stderr, "* OCSP: the stapled response was checked, and is good\n");
+}
+
 void fetch_print_head(const hs_fetch_res *res)
 {
     fprintf(stderr, "< HTTP/1.%u %u %.*s\n", res->minor, res->status, (int)res->reason.len,
@@ -46,6 +61,31 @@ static void json_text(hs_span text)
     (void)putchar('"');
 }
 
+static void json_name(const char *name, hs_span text)
+{
+    printf("\"%s\":", name);
+    if (text.len > 0)
+        json_text(text);
+    else
+        printf("null");
+    (void)putchar(',');
+}
+
+static void json_tls(const hs_secure_info *info)
+{
+    if (!info->version) {
+        printf("\"tls\":null,");
+        return;
+    }
+    printf("\"tls\":{");
+    json_name("version", hs_span_str(info->version));
+    json_name("cipher", hs_span_str(info->cipher));
+    json_name("group", info->group ? hs_span_str(info->group) : hs_span_of(NULL, 0));
+    json_name("alpn", info->alpn);
+    printf("\"resumed\":%s,\"stapled\":%s},", info->resumed ? "true" : "false",
+           info->stapled ? "true" : "false");
+}
+
 static void json_ms(const char *name, uint64_t ns, const char *after)
 {
     printf("\"%s\":%.3f%s", name, (double)ns / (double)HS_MSEC_NS, after);
@@ -56,8 +96,10 @@ void fetch_print_json(const hs_fetch_res *res, uint64_t bytes)
     const hs_fetch_timing *t = &res->timing;
     printf("{\"url\":");
     json_text(res->url);
-    printf(",\"status\":%u,\"bytes\":%" PRIu64 ",\"redirected\":%s,\"reused\":%s,\"timing_ms\":{",
-           res->status, bytes, res->redirected ? "true" : "false", res->reused ? "true" : "false");
+    printf(",\"status\":%u,\"bytes\":%" PRIu64 ",\"redirected\":%s,\"reused\":%s,", res->status,
+           bytes, res->redirected ? "true" : "false", res->reused ? "true" : "false");
+    json_tls(&res->secure);
+    printf("\"timing_ms\":{");
     json_ms("queue", t->queue_ns, ",");
     json_ms("resolve", t->resolve_ns, ",");
     json_ms("connect", t->connect_ns, ",");

@@ -108,8 +108,10 @@ static void take_response(run *r, uint32_t i, hs_fetch_res *res)
 {
     uint64_t bytes = 0;
     hs_err err;
-    if (r->args->verbose)
+    if (r->args->verbose) {
+        fetch_print_secure(&res->secure);
         fetch_print_head(res);
+    }
     if (r->args->fail && res->status >= 400) {
         fprintf(stderr, "httpshard fetch: %s: status %u\n", r->args->urls[i], res->status);
         r->failed = true;

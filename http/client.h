@@ -88,11 +88,12 @@ struct client_conn {
     hs_task heard;
     uint64_t born_ns, rest_ns;
     uint32_t uses;
-    uint32_t sent_mark; /* hs_stream_sent when the request began */
-    uint8_t state;      /* conn_state */
-    bool opening;       /* inside hs_dial */
-    bool tried;         /* an address was tried */
-    bool gone;          /* and only `heard` keeps the slot */
+    uint32_t sent_mark;  /* hs_stream_sent when the request began */
+    hs_secure_info info; /* of the stream */
+    uint8_t state;       /* conn_state */
+    bool opening;        /* inside hs_dial */
+    bool tried;          /* an address was tried */
+    bool gone;           /* and only `heard` keeps the slot */
 };
 
 /* What a connection tells the fetch that has it. */

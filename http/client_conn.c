@@ -14,6 +14,8 @@
  */
 #include "client.h"
 
+/* What is offered to servers of https. */
+static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
 static const char no_answer[] = "it ended the connection without an answer to CONNECT";
 
 static void conn_free(client_conn *c)
@@ -165,6 +167,10 @@ static void work(client_conn *c, hs_stream *s)
     hs_cancel_unref(c->cancel);
     c->cancel = NULL;
     c->fetch->at_proxy = false;
+    c->info = hs_secure_info_of(s);
+    /* Nothing else was offered; a response may stay when the stream is gone. */
+    if (c->info.alpn.len > 0)
+        c->info.alpn = alpn;
     take_stream(c, s, CONN_HEARS);
     if (!hs_ok(hs_timer_set(shard, &c->hear_timer, hs_shard_now_ns(shard), on_hear_timer)))
         on_hear_timer(&c->hear_timer);
@@ -208,7 +214,6 @@ static void secure(client_conn *c, hs_stream *s, hs_span host, conn_state state)
     HS_ASSERT(state == CONN_SHAKES || state == CONN_MEETS);
     if (host.ptr[0] == '[')
         host = hs_span_of(host.ptr + 1, host.len - 2);
-    static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
     uint32_t port = state == CONN_MEETS ? f->via->port : hs_url_port(&f->url);
     hs_secure_options o = {.host = host,
                            .port = (uint16_t)port,

@@ -170,6 +170,7 @@ static void ev_ready(fetch *f)
     go(f, HS_FETCH_SEND);
     f->ready_ns = f->since_ns;
     f->sent_seen = stream_sent(f);
+    f->res.secure = f->conn->info;
     f->held = false;
     reply_init(&f->reply, &f->arena, (hs_method)f->method, &f->client->limits);
     sent_step(f, fetch_send_start(f));

@@ -271,7 +271,9 @@ typedef struct hs_fetch_res {
     const hs_fetch_field *fields; /* in the order in which they came */
     uint32_t fields_len;
     hs_fetch_timing timing;
-    void *user; /* the receiver's own; NULL at first */
+    hs_secure_info secure; /* what was negotiated on the connection: with the host, or where an
+                            * http: URL was asked of a proxy, with that. Static storage */
+    void *user;            /* the receiver's own; NULL at first */
 } hs_fetch_res;
 
 /* The value of the first field with this name, whatever its case; an empty span with a NULL pointer

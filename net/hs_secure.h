@@ -1,6 +1,7 @@
 /* Making a stream secure: the seam between those who dial and what encrypts.
  *
- * Owns: one function that tls/ provides and app/ hands to whoever dials, such as the HTTP client.
+ * Owns: one function that tls/ provides and app/ hands to whoever dials, such as the HTTP client,
+ * and what can be asked of a stream that came of it.
  * Must not know: either. Tested by: tests/unit/tls_*.c and the client's tests. */
 #pragma once
 
@@ -52,5 +53,28 @@ struct hs_secure {
      * why it was cancelled, what `plain` ended with, HS_E_LIMIT, -ENOMEM. Shard: owner only. */
     hs_promise *(*start)(hs_secure *self, hs_stream *plain, const hs_secure_options *options);
 };
+
+/* What was negotiated on a stream. Zeroed: it is not secure. */
+typedef struct hs_secure_info {
+    const char *version; /* "TLSv1.2" or "TLSv1.3"; NULL: the stream is not secure */
+    const char *cipher;  /* the suite, as IANA writes it */
+    const char *group;   /* that keys were exchanged in, as IANA writes it, such as "x25519"; NULL:
+                          * none, as where a session of TLS 1.2 was resumed */
+    hs_span alpn;        /* the protocol that was agreed on; empty: none (RFC 7301) */
+    bool resumed;        /* a session from before: no certificate was shown this time */
+    bool stapled;        /* the server has stapled an OCSP response, and it was checked and says
+                          * that the certificate is good (RFC 6066 section 8) */
+} hs_secure_info;
+
+/* What was negotiated on `s`, of either side, from the end of the handshake until it is closed,
+ * aborted or `closed` was told: from then on it may be zeroed. Strings are in static storage;
+ * `alpn` is borrowed from the stream. Shard: owner only. */
+static inline hs_secure_info hs_secure_info_of(const hs_stream *s)
+{
+    hs_secure_info info = {NULL, NULL, NULL, hs_span_of(NULL, 0), false, false};
+    if (s->ops->secured)
+        s->ops->secured(s, &info);
+    return info;
+}
 
 HS_END_DECLS

@@ -17,6 +17,7 @@
 HS_BEGIN_DECLS
 
 typedef struct hs_stream hs_stream;
+struct hs_secure_info;
 
 /* What the user of a stream hears. */
 typedef struct hs_stream_events {
@@ -42,6 +43,8 @@ typedef struct hs_stream_ops {
     size_t (*unsent)(const hs_stream *s);
     uint32_t (*sent)(const hs_stream *s);
     bool (*writable)(const hs_stream *s);
+    /* Fill in what hs_secure_info_of (hs_secure.h) tells; NULL: the stream is not secure. */
+    void (*secured)(const hs_stream *s, struct hs_secure_info *out);
 } hs_stream_ops;
 
 /* The head of every stream. `owner` is memory beside the stream for its user: as much as was asked

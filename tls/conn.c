@@ -172,6 +172,13 @@ static bool push(tls_conn *c)
     return true;
 }
 
+static void tls_secured(const hs_stream *s, hs_secure_info *out)
+{
+    const tls_conn *c = conn_of(s);
+    if (c->ssl)
+        tls_info_secure(c, out);
+}
+
 static void tls_flush(hs_stream *s)
 {
     if (tls_writable(s))
@@ -246,6 +253,7 @@ static const hs_stream_ops stream_ops = {
     .unsent = tls_unsent,
     .sent = tls_sent,
     .writable = tls_writable,
+    .secured = tls_secured,
 };
 
 /* The peer is gone without a word. */

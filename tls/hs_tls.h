@@ -106,7 +106,7 @@ HS_API void hs_tls_box_publish(hs_tls_box *box, hs_tls_ctx *ctx);
 /* What a handshake came to. Borrowed until the callback returns. */
 typedef struct hs_tls_info {
     hs_tls_version version;
-    const char *cipher; /* its name, as IANA writes it or nearly so. Static storage */
+    const char *cipher; /* its name, as IANA writes it. Static storage */
     hs_span alpn;       /* the protocol that was agreed on; empty: none */
     hs_span sni;        /* the host that the client asked for, as it wrote it; empty: none */
     bool resumed;

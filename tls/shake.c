@@ -1,24 +1,8 @@
 /* Handshakes of both sides, from the first byte to the stream.
  *
- * Owns: driving wolfSSL until it is done, the time that it may take, and what it came to. Must not
- * know: who waits for it. Tested by: tests/unit/tls_accept.c, tests/unit/tls_secure.c. */
+ * Owns: driving wolfSSL until it is done. Must not know: who waits for it, and what it came to.
+ * Tested by: tests/unit/tls_accept.c, tests/unit/tls_secure.c. */
 #include "tls.h"
-
-void tls_info_fill(const tls_conn *c, hs_tls_info *out)
-{
-    char *name = NULL;
-    unsigned short len = 0;
-    const char *version = wolfSSL_get_version(c->ssl);
-    *out = (hs_tls_info){.version = HS_TLS_1_2};
-    if (version && strcmp(version, "TLSv1.3") == 0)
-        out->version = HS_TLS_1_3;
-    out->cipher = wolfSSL_get_cipher_name(c->ssl);
-    if (wolfSSL_ALPN_GetProtocol(c->ssl, &name, &len) == WOLFSSL_SUCCESS && name)
-        out->alpn = hs_span_of(name, len);
-    if (c->hs)
-        out->sni = hs_span_of(c->hs->sni, c->hs->sni_len);
-    out->resumed = wolfSSL_session_reused(c->ssl) != 0;
-}
 
 static void over(tls_conn *c)
 {

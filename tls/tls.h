@@ -4,8 +4,8 @@
  * reads a ClientHello and pick.c chooses a certificate for it; der.c and names.c look into
  * certificates, verify.c judges them; ocsp.c reads what a responder says of one, staple.c hands it
  * on; record.c moves bytes through wolfSSL, conn.c is a stream's
- * life, accept.c a server's handshakes, secure.c a client's, resume.c its sessions, tls.c a shard's
- * whole. */
+ * life, accept.c a server's handshakes, secure.c a client's, resume.c its sessions, info.c tells
+ * what they came to, tls.c is a shard's whole. */
 #pragma once
 
 #include <errno.h>
@@ -309,8 +309,10 @@ void tls_shake(tls_conn *c);
 void tls_shake_data(tls_conn *c, hs_span bytes);
 /* It is over, and not well; `c` is not freed by it. */
 void tls_shake_ended(tls_conn *c, hs_err why);
-/* What it came to. */
+
+/* info.c: what a handshake came to; c->ssl is there. */
 void tls_info_fill(const tls_conn *c, hs_tls_info *out);
+void tls_info_secure(const tls_conn *c, hs_secure_info *out);
 
 /* accept.c: the server's side of it. */
 void tls_accept_hello(tls_conn *c, hs_span bytes);

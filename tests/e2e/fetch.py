@@ -281,6 +281,26 @@ class OverTls(unittest.TestCase):
                 got = self.fetch(cert, "--cacert", tls.path("ca.pem"), host=host)
                 self.assertEqual((got.stdout, got.stderr, got.returncode), (TEXT, "", 0))
 
+    def test_what_was_negotiated_is_told(self):
+        with Program(*tls.pair("server"), "--tls-ocsp", tls.path("good.ocsp")) as server:
+            url = f"https://localhost:{server.port}/plaintext"
+            got = fetch("-v", "--cacert", tls.path("ca.pem"), url)
+            self.assertEqual((got.returncode, got.stdout), (0, TEXT))
+            self.assertIn("* SSL connection using TLSv1.3 / TLS_AES_128_GCM_SHA256 / secp256r1\n"
+                          "* ALPN: http/1.1\n"
+                          "* OCSP: the stapled response was checked, and is good\n"
+                          "< HTTP/1.1 200 OK\n", got.stderr)
+            got = fetch("--json", "--cacert", tls.path("ca.pem"), url)
+        want = {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "group": "secp256r1",
+                "alpn": "http/1.1", "resumed": False, "stapled": True}
+        self.assertEqual(json.loads(got.stdout)["tls"], want)
+
+    def test_nothing_was_negotiated_without_tls(self):
+        with Program() as server:
+            got = fetch("-v", "--json", server.url + "/plaintext")
+        self.assertIsNone(json.loads(got.stdout)["tls"])
+        self.assertNotIn("SSL", got.stderr)
+
     def test_a_large_body(self):
         got = self.fetch("server", "--cacert", tls.path("ca.pem"), path="/bytes/3000000")
         self.assertEqual(len(got.stdout), 3000000)

@@ -1,6 +1,7 @@
 """OCSP stapling: other programs' clients ask our server, our client asks other servers. And that
 our client resumes its sessions."""
 
+import json
 import os
 import shutil
 import signal
@@ -152,6 +153,17 @@ class Fetch(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertEqual(done.stdout.count("Reused, TLSv1.3"), resumed)
             self.assertEqual(done.stdout.count("New, TLSv1.3"), 3 - resumed)
+
+    @needs("openssl")
+    def test_what_each_handshake_came_to_is_told(self):
+        done = self.fetch("usual.ocsp", "-tls1_3", "--parallel", "1", "--json", times=2, out=())
+        told = [json.loads(line)["tls"] for line in done.stdout.splitlines()]
+        self.assertEqual([t["resumed"] for t in told], [False, True])
+        self.assertEqual([t["stapled"] for t in told], [True, False])
+        self.assertEqual([t["alpn"] for t in told], [None, None])
+        done = self.fetch("usual.ocsp", "-tls1_3", "--parallel", "1", "-v", times=2)
+        self.assertEqual(done.stderr.count("* the session was resumed\n"), 1)
+        self.assertEqual(done.stderr.count("* OCSP: the stapled response was checked"), 1)
 
     @needs("openssl")
     def test_who_takes_any_certificate_takes_a_revoked_one(self):

@@ -1,6 +1,8 @@
 /* The client's handshakes: what each failure is called, and that nothing is left at any end. */
 #include "tls_rig.h"
 
+#include "tls.h"
+
 /* Dial a server with this certificate: what it comes to. */
 static void fails_with(const char *cert, const char *host, int32_t err, const char *words)
 {
@@ -96,6 +98,67 @@ Test(tls_secure, keys_of_each_kind)
 }
 
 /* ---- versions, protocols ---- */
+
+/* A connection that hears what its server says right after the handshake. Both ends know the same
+ * of it, but for the OCSP response, which is for the client. */
+static hs_secure_info negotiated(end *c, bool stapled)
+{
+    static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
+    c->secure.alpn = &alpn;
+    c->secure.alpn_len = 1;
+    end *s = connect_ends(c);
+    say(s, "x");
+    bench_run(&r.b, 10);
+    hs_secure_info ours = hs_secure_info_of(c->s), theirs = hs_secure_info_of(s->s);
+    cr_assert_str_eq(ours.version, theirs.version);
+    cr_assert_str_eq(ours.cipher, theirs.cipher);
+    cr_assert_eq(ours.group, theirs.group);
+    cr_assert(hs_span_eq(ours.alpn, alpn) && hs_span_eq(theirs.alpn, alpn));
+    cr_assert_eq(ours.resumed, theirs.resumed);
+    cr_assert_eq(ours.stapled, stapled);
+    cr_assert_not(theirs.stapled);
+    return ours;
+}
+
+Test(tls_secure, a_stream_tells_what_was_negotiated)
+{
+    static const hs_span ours[] = {HS_SPAN("h2"), HS_SPAN("http/1.1")};
+    const char *versions[] = {[HS_TLS_1_2] = "TLSv1.2", [HS_TLS_1_3] = "TLSv1.3"};
+    const char *ciphers[] = {[HS_TLS_1_2] = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                             [HS_TLS_1_3] = "TLS_AES_128_GCM_SHA256"};
+    for (int v = HS_TLS_1_2; v <= HS_TLS_1_3; v++)
+        for (int stapled = 0; stapled <= 1; stapled++) {
+            end c[2] = {0};
+            rig_options o = {
+                .ocsp = stapled ? "good" : NULL,
+                .server = {.alpn = ours, .alpn_len = 2, .version_max = (hs_tls_version)v}};
+            rig_init(&o);
+            hs_secure_info info = negotiated(&c[0], stapled);
+            cr_assert_str_eq(info.version, versions[v]);
+            cr_assert_str_eq(info.cipher, ciphers[v]);
+            cr_assert_str_eq(info.group, "secp256r1");
+            cr_assert_not(info.resumed);
+            /* A resumed session shows no certificate, and no response. */
+            info = negotiated(&c[1], stapled && v == HS_TLS_1_2);
+            cr_assert_eq(info.resumed, v == HS_TLS_1_3);
+            rig_fini(c, 2);
+        }
+}
+
+Test(tls_secure, a_stream_that_is_not_secure_says_so)
+{
+    end c = {.secure = {.unverified = true}};
+    rig_options o = {.ocsp = "good"};
+    rig_init(&o);
+    (void)connect_ends(&c);
+    tls_conn *conn = HS_CONTAINER_OF(c.s, tls_conn, s);
+    cr_assert_null(hs_secure_info_of(conn->plain).version);
+    cr_assert_not(hs_secure_info_of(c.s).stapled, "nobody has looked at it");
+    cr_assert_str_eq(hs_secure_info_of(c.s).version, "TLSv1.3");
+    hs_stream_close(c.s);
+    cr_assert_null(hs_secure_info_of(c.s).version);
+    rig_fini(&c, 1);
+}
 
 Test(tls_secure, versions_that_do_not_meet)
 {
