@@ -13,7 +13,7 @@ import time
 import unittest
 
 import program
-from program import SLOW, Program, main
+from program import main, PATIENCE, Program
 
 EXAMPLE = os.environ.get("HTTPSHARD_ASYNC", "")
 
@@ -32,10 +32,10 @@ class Example(unittest.TestCase):
         for conn in self.conns:
             conn.close()
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(15), 0, server.said())
+        self.assertEqual(server.wait(), 0, server.said())
 
     def in_flight(self, server, path):
-        conn = server.connect(30)
+        conn = server.connect()
         self.addCleanup(conn.close)
         self.conns.append(conn)
         conn.send(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
@@ -48,8 +48,8 @@ class Example(unittest.TestCase):
     def call(self, server, number, waiters=1):
         """Call until so many that wait have heard it; each must hear it once."""
         heard = 0
-        deadline = time.monotonic() + 20 * SLOW
-        with server.connect(30) as conn:
+        deadline = time.monotonic() + PATIENCE
+        with server.connect() as conn:
             while heard < waiters:
                 self.assertLess(time.monotonic(), deadline, f"{heard} of {waiters} wait")
                 answer = self.post(conn, f"/call/{number}")
@@ -65,14 +65,14 @@ class Example(unittest.TestCase):
         except BlockingIOError:
             return True
         finally:
-            conn.sock.settimeout(30 * SLOW)
+            conn.sock.settimeout(PATIENCE)
 
 
 class Waiting(Example):
     def test_a_timer_fires_while_a_request_is_in_flight(self):
         server = self.start()
         waiting = [self.in_flight(server, path) for path in ("/wait/1", "/chain/1")]
-        with server.connect(30) as conn:
+        with server.connect() as conn:
             for _ in range(5):
                 self.assertEqual(conn.get("/sleep/20").body, b"slept\n")
         self.assertTrue(all(self.silent(conn) for conn in waiting))
@@ -96,7 +96,7 @@ class Waiting(Example):
         server = self.start()
         slow = [self.in_flight(server, f"/{way}/1") for way in ("wait", "chain") * 50]
         for _ in range(100):
-            with server.connect(30) as conn:
+            with server.connect() as conn:
                 self.assertEqual(conn.get("/sleep/0").body, b"slept\n")
                 self.assertEqual(conn.get("/sleep/1").body, b"slept\n")
         self.assertTrue(all(self.silent(conn) for conn in slow))
@@ -109,11 +109,11 @@ class Waiting(Example):
         server = self.start()
         slow = self.in_flight(server, "/primes/2000000")
         for _ in range(20):
-            with server.connect(30) as conn:
+            with server.connect() as conn:
                 self.assertEqual(conn.get("/sleep/0").body, b"slept\n")
         self.assertTrue(self.silent(slow), "others took longer than 2 million numbers")
         self.assertEqual(slow.answer().body, b"148933\n")
-        with server.connect(30) as conn:
+        with server.connect() as conn:
             self.assertEqual(conn.get("/primes/100").body, b"25\n")
         self.ends_well(server)
 
@@ -129,7 +129,7 @@ class Waiting(Example):
         for kib in (16, 4096):
             with self.subTest(kib=kib):
                 server = self.start(f"--fiber-stack={kib}")
-                with server.connect(30) as conn:
+                with server.connect() as conn:
                     self.assertEqual(conn.get("/sleep/1").body, b"slept\n")
                 self.ends_well(server)
 
@@ -141,18 +141,18 @@ class Waiting(Example):
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             conn.close()
         stays = self.in_flight(server, "/wait/4")
-        deadline = time.monotonic() + 20 * SLOW
-        with server.connect(30) as conn:
+        deadline = time.monotonic() + PATIENCE
+        with server.connect() as conn:
             while self.silent(stays):
                 self.assertLess(time.monotonic(), deadline)
                 self.post(conn, "/call/4")
         self.assertEqual(stays.answer().body, b"called\n")
-        # Whoever were still there would keep the drain, which takes 30 s at most.
+        # Whoever were still there would keep the drain, which takes five minutes at most.
         self.ends_well(server)
 
     def test_a_time_limit(self):
         server = self.start()
-        with server.connect(30) as conn:
+        with server.connect() as conn:
             self.assertEqual(conn.get("/first/5").status, 504)
         conn = self.in_flight(server, "/wait/5")
         self.call(server, 5)
@@ -161,7 +161,7 @@ class Waiting(Example):
 
     def test_what_is_no_number(self):
         server = self.start()
-        with server.connect(30) as conn:
+        with server.connect() as conn:
             for path in ("/wait/x", "/both/", "/chain/-1", "/sleep/60001", "/call"):
                 self.assertEqual(conn.get(path).status, 404, path)
         self.ends_well(server)
@@ -179,7 +179,7 @@ class Stop(Example):
         number = 0
         while not halt.is_set():
             try:
-                with server.connect(30) as conn:
+                with server.connect() as conn:
                     for _ in range(20):
                         number += 1
                         answer = conn.get(paths[number % len(paths)])
@@ -200,11 +200,11 @@ class Stop(Example):
             clients.append(threading.Thread(target=self.load, args=(server, halt, ends)))
             clients[-1].start()
         try:
-            with server.connect(30) as conn:
+            with server.connect() as conn:
                 while len(ends) < 200:
                     self.assertEqual(conn.get("/sleep/1").status, 200)
             server.signal(signal.SIGTERM)
-            status = server.wait(30)
+            status = server.wait()
         finally:
             halt.set()
             for client in clients:
@@ -219,7 +219,7 @@ class Stop(Example):
     def test_stop_under_load_leaves_nothing_behind(self):
         for cores in (1, 2):
             with self.subTest(cores=cores):
-                status, ends, said = self.stop_under_load(cores, 10 * SLOW, 0)
+                status, ends, said = self.stop_under_load(cores, PATIENCE, 0)
                 self.assertEqual(status, 0, said)
                 self.assertNotIn(" error ", said)
 

@@ -64,7 +64,7 @@ class Serves(unittest.TestCase):
     def smoke(self, server):
         conns = []
         for _ in range(20):
-            conns.append(server.connect(30))
+            conns.append(server.connect())
             self.addCleanup(conns[-1].close)
             self.assertEqual(conns[-1].get("/plaintext").body, TEXT)
         body = os.urandom(100_000)
@@ -103,7 +103,7 @@ class Denied(Serves):
             for flags, env in ((("--io", "uring"), {}), ((), {"HS_IO": "uring"}),
                                (("--io=uring",), {"HS_IO": "epoll"})):
                 with self.subTest(denied=denied, flags=flags, env=env):
-                    got = run([DENY, denied, program.PROGRAM, *LISTEN, *flags], timeout=10,
+                    got = run([DENY, denied, program.PROGRAM, *LISTEN, *flags],
                               env=environment(**env))
                     self.assertEqual(got.returncode, 1, got.stderr)
                     self.assertRegex(got.stderr, cause + "; to allow: ")
@@ -134,10 +134,10 @@ class Chosen(Serves):
                     self.assertRegex(server.said(), f"io={expected} ")
 
     def test_what_is_no_backend(self):
-        got = run([program.PROGRAM, *LISTEN, "--io", "kqueue"], timeout=10)
+        got = run([program.PROGRAM, *LISTEN, "--io", "kqueue"])
         self.assertEqual(got.returncode, 2)
         self.assertRegex(got.stderr, "--io: wants auto, uring or epoll")
-        got = run([program.PROGRAM, *LISTEN], timeout=10, env=environment(HS_IO="kqueue"))
+        got = run([program.PROGRAM, *LISTEN], env=environment(HS_IO="kqueue"))
         self.assertEqual(got.returncode, 1)
         self.assertRegex(got.stderr, "HS_IO wants auto, uring or epoll")
 
@@ -179,7 +179,7 @@ class Doctor(unittest.TestCase):
 
     def doctor(self, *flags, prefix=(), status=0, **environ):
         """The findings as {topic: (grade, text, remedy)}."""
-        got = run([*prefix, program.PROGRAM, "doctor", *flags], timeout=30,
+        got = run([*prefix, program.PROGRAM, "doctor", *flags],
                   env=environment(**environ))
         self.assertEqual(got.returncode, status, got.stdout + got.stderr)
         found = {}
@@ -244,10 +244,10 @@ class Doctor(unittest.TestCase):
     def test_what_is_no_backend(self):
         self.assertEqual(self.doctor(status=1, HS_IO="kqueue")["backend"][0], "bad")
         for flags in (("--io", "kqueue"), ("--io",), ("--colour",), ("here",)):
-            got = run([program.PROGRAM, "doctor", *flags], timeout=10)
+            got = run([program.PROGRAM, "doctor", *flags])
             self.assertEqual(got.returncode, 2, flags)
             self.assertIn("httpshard doctor --help", got.stderr)
-        got = run([program.PROGRAM, "doctor", "--help"], timeout=10)
+        got = run([program.PROGRAM, "doctor", "--help"])
         self.assertEqual(got.returncode, 0)
         self.assertTrue(got.stdout.startswith("usage: httpshard doctor"))
 

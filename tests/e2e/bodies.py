@@ -103,7 +103,7 @@ def largest():
     """1 GiB where this machine and build move it in ten seconds, else 64 MiB."""
     if LONG:
         return GIB
-    with Program() as program, program.connect(60) as conn:
+    with Program() as program, program.connect() as conn:
         start = time.monotonic()
         echo(conn, 64 * MIB, False)
         taken = time.monotonic() - start
@@ -118,7 +118,7 @@ class Bodies(unittest.TestCase):
         cls.program = cls.enterClassContext(Program())
 
     def setUp(self):
-        self.conn = self.program.connect(60)
+        self.conn = self.program.connect()
         self.addCleanup(self.conn.close)
         # What the first bodies make the server take for good is not this test's.
         echo(self.conn, MIB, False)
@@ -184,7 +184,7 @@ class Bodies(unittest.TestCase):
         results = []
 
         def one(number):
-            with self.program.connect(60) as conn:
+            with self.program.connect() as conn:
                 sent, got = echo(conn, 8 * MIB + number, number % 2 == 0)
                 results.append(sent == got)
 

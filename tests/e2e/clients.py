@@ -29,7 +29,7 @@ class ClientCase(unittest.TestCase):
 
 class Curl(ClientCase):
     def curl(self, *words):
-        result = run(["curl", "-sS", "--max-time", "20", *words])
+        result = run(["curl", "-sS", "--max-time", "300", *words])
         self.assertEqual(result.returncode, 0, result.stderr)
         return result
 
@@ -109,7 +109,7 @@ class Curl(ClientCase):
             file.write(os.urandom(300_000))
             file.flush()
             got = subprocess.run(
-                ["curl", "-sS", "--max-time", "20", "-H", "Transfer-Encoding: chunked",
+                ["curl", "-sS", "--max-time", "300", "-H", "Transfer-Encoding: chunked",
                  "-T", file.name, f"{self.url}/echo"], capture_output=True, check=False)
             file.seek(0)
             self.assertEqual(got.stdout, file.read())
@@ -212,7 +212,7 @@ class Hey(ClientCase):
 
 class PythonClient(ClientCase):
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.program.port, timeout=20)
+        return http.client.HTTPConnection("127.0.0.1", self.program.port, timeout=300)
 
     def test_many_requests_on_one_connection(self):
         conn = self.connect()

@@ -12,7 +12,7 @@ import unittest
 
 import program
 import tls
-from program import Program, SLOW, main, run
+from program import main, PATIENCE, Program, run
 
 TEXT = "Hello, World!"
 ECHO = ["-H", "Content-Type: text/plain"]
@@ -35,7 +35,7 @@ class Scripted:
         self.answers = answers
         self.asked = []
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(30 * SLOW)
+        self.listener.settimeout(PATIENCE)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
@@ -44,7 +44,7 @@ class Scripted:
         for answer in self.answers:
             conn, _ = self.listener.accept()
             with conn:
-                conn.settimeout(30 * SLOW)
+                conn.settimeout(PATIENCE)
                 asked = b""
                 while b"\r\n\r\n" not in asked:
                     got = conn.recv(65536)
@@ -58,7 +58,7 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
-        self.thread.join(30 * SLOW)
+        self.thread.join(PATIENCE)
         self.listener.close()
 
 
@@ -157,7 +157,7 @@ class OfOurServer(unittest.TestCase):
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENV)
         self.assertEqual(len(process.stdout.read(10)), 10)
         process.stdout.close()
-        self.assertNotEqual(process.wait(60 * SLOW), 0)
+        self.assertNotEqual(process.wait(PATIENCE), 0)
 
     def test_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:

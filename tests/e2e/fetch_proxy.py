@@ -12,7 +12,7 @@ import unittest
 
 import tls
 from fetch import TEXT, fetch
-from program import Program, SLOW, main
+from program import main, PATIENCE, Program
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -37,7 +37,7 @@ class Proxy:
             except OSError:
                 return
             with contextlib.suppress(OSError), conn:
-                conn.settimeout(30 * SLOW)
+                conn.settimeout(PATIENCE)
                 if self.context:
                     conn = self.context.wrap_socket(conn, server_side=True)
                 with conn:
@@ -59,7 +59,7 @@ class Proxy:
             # Forwarded as it is: a server takes the absolute form, too.
             target = target.split(b"/")[2]
         host, port = target.decode().rsplit(":", 1)
-        with socket.create_connection((host, int(port)), 30 * SLOW) as upstream:
+        with socket.create_connection((host, int(port)), PATIENCE) as upstream:
             if method == b"CONNECT":
                 conn.sendall(OPEN)
             else:
@@ -70,7 +70,7 @@ class Proxy:
         while True:
             # What TLS has decoded already no poll knows of.
             ready = [one] if self.context and one.pending() else \
-                select.select([one, other], [], [], 30 * SLOW)[0]
+                select.select([one, other], [], [], PATIENCE)[0]
             for side in ready:
                 got = side.recv(65536)
                 if not got:
@@ -83,7 +83,7 @@ class Proxy:
     def __exit__(self, *_):
         # Closing a listener does not wake who accepts on it.
         self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join(30 * SLOW)
+        self.thread.join(PATIENCE)
         self.listener.close()
 
 

@@ -13,14 +13,14 @@ import time
 import unittest
 
 import program
-from program import Connection, Program, SLOW, main, needs, run
+from program import Connection, main, needs, PATIENCE, patiently, Program, run, SLOW
 
 TEXT = b"Hello, World!"
 
 
 def refused(port):
-    """Whether connections are refused, at the latest in a second from now."""
-    deadline = time.monotonic() + 1 * SLOW
+    """Whether connections are refused, now or soon."""
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -37,12 +37,12 @@ class Stalls(unittest.TestCase):
 
     def burn(self, ms, *flags):
         """What the log says of one request for /burn, after the server has stopped."""
-        with Program("--drain", str(10 * SLOW), *flags, cores=2) as server:
+        with Program("--drain", str(PATIENCE), *flags, cores=2) as server:
             with server.connect() as conn:
                 self.assertEqual(conn.get(f"/burn/{ms}").body, b"burnt\n")
                 self.assertEqual(conn.get("/plaintext").body, TEXT)
             server.signal(signal.SIGTERM)
-            self.assertEqual(server.wait(15), 0)
+            self.assertEqual(server.wait(), 0)
             return self.STALL.findall(server.said())
 
     def test_the_route_is_named(self):
@@ -84,24 +84,26 @@ class Drain(unittest.TestCase):
         return conns
 
     def check_drain(self, number, cores):
-        server = self.start("--drain", str(10 * SLOW), cores=cores)
-        idle = [server.connect() for _ in range(8)]
-        for conn in idle[:4]:
-            self.assertEqual(conn.get("/plaintext").body, TEXT)
-        delay = 5 if SLOW > 1 else 2
-        busy = self.in_flight(server, 1000 * delay, 4)
-        start = time.monotonic()
-        server.signal(number)
-        for conn in idle:
-            self.assertTrue(conn.ended())
-        self.assertLess(time.monotonic() - start, 0.7 * delay, "idle connections linger")
-        self.assertTrue(refused(server.port), "still accepting")
+        def drain(delay):
+            server = self.start("--drain", str(PATIENCE), cores=cores)
+            idle = [server.connect() for _ in range(8)]
+            for conn in idle[:4]:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
+            start = time.monotonic()
+            busy = self.in_flight(server, 1000 * delay, 4)
+            server.signal(number)
+            for conn in idle:
+                self.assertTrue(conn.ended())
+            self.assertTrue(refused(server.port), "still accepting")
+            return (server, busy) if time.monotonic() - start < delay else None
+
+        server, busy = patiently(drain)
         for conn in busy:
             answer = conn.answer()
             self.assertEqual(answer.status, 200)
             self.assertTrue(answer.closes(), answer.fields)
             self.assertTrue(conn.ended())
-        self.assertEqual(server.wait(5), 0, server.said())
+        self.assertEqual(server.wait(), 0, server.said())
 
     def test_sigterm_on_one_shard(self):
         self.check_drain(signal.SIGTERM, 1)
@@ -113,12 +115,12 @@ class Drain(unittest.TestCase):
         self.check_drain(signal.SIGINT, 2)
 
     def test_a_quiet_server_leaves_at_once(self):
-        server = self.start("--drain", str(10 * SLOW), cores=2)
+        server = self.start("--drain", str(PATIENCE), cores=2)
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(3), 0, server.said())
+        self.assertEqual(server.wait(), 0, server.said())
 
     def test_a_body_on_its_way_is_waited_for(self):
-        server = self.start("--drain", str(10 * SLOW))
+        server = self.start("--drain", str(PATIENCE))
         with server.connect() as conn:
             conn.send(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nfirst")
             conn.was_read()
@@ -128,26 +130,26 @@ class Drain(unittest.TestCase):
             answer = conn.answer()
             self.assertEqual(answer.body, b"first-last")
             self.assertTrue(conn.ended())
-        self.assertEqual(server.wait(3), 0, server.said())
+        self.assertEqual(server.wait(), 0, server.said())
 
     def test_what_does_not_end_is_cut_at_the_drain_time(self):
         server = self.start("--drain", "1")
-        conn, = self.in_flight(server, 60_000)
+        conn, = self.in_flight(server, 600_000)
         start = time.monotonic()
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(5), 3, server.said())  # tells that requests were cut off
+        self.assertEqual(server.wait(), 3, server.said())  # tells that requests were cut off
         self.assertGreater(time.monotonic() - start, 0.8)
         with self.assertRaises((EOFError, ConnectionError)):
             conn.answer()
 
     def test_a_second_signal_ends_the_drain(self):
-        server = self.start("--drain", "60")
-        self.in_flight(server, 60_000)
+        server = self.start("--drain", "600")
+        self.in_flight(server, 600_000)
         server.signal(signal.SIGTERM)
         time.sleep(0.3 * SLOW)
         self.assertIsNone(server.process.poll(), "the first signal did not wait")
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(3), 3, server.said())
+        self.assertEqual(server.wait(), 3, server.said())
 
     @needs("wrk")
     def test_under_load_no_answer_is_broken(self):
@@ -156,14 +158,14 @@ class Drain(unittest.TestCase):
                                   stdout=subprocess.PIPE, text=True)
         time.sleep(1)
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(6), 0, server.said())
+        self.assertEqual(server.wait(), 0, server.said())
         said, _ = client.communicate()
         self.assertNotIn("Non-2xx", said)
 
 
 class CommandLine(unittest.TestCase):
     def run_program(self, *words, **options):
-        return run([program.PROGRAM, *words], timeout=10, **options)
+        return run([program.PROGRAM, *words], **options)
 
     def test_help(self):
         got = self.run_program("--help")
@@ -247,7 +249,7 @@ class Files(unittest.TestCase):
         return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     def test_too_few_to_start(self):
-        got = run([program.PROGRAM, "--cores", "2", "--listen", "127.0.0.1:0"], timeout=10,
+        got = run([program.PROGRAM, "--cores", "2", "--listen", "127.0.0.1:0"],
                   preexec_fn=self.limit(8))
         self.assertGreater(got.returncode, 0, "started, or killed by a signal")
         self.assertRegex(got.stderr, "(?i)open files|too many|nofile|ulimit")
@@ -275,8 +277,8 @@ class Files(unittest.TestCase):
         return (spent() - cpu) / (time.monotonic() - began)
 
     def later(self, server):
-        """The server must come back once files are free: within five seconds."""
-        deadline = time.monotonic() + 5 * SLOW
+        """The server must come back once files are free: soon."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with server.connect(1) as conn:
@@ -318,7 +320,7 @@ class Shards(unittest.TestCase):
             stop = threading.Event()
 
             def flood():
-                with server.connect(30) as conn:
+                with server.connect() as conn:
                     batch = b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n" * 500
                     while not stop.is_set():
                         conn.send(batch)

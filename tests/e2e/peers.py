@@ -16,7 +16,7 @@ import unittest
 
 import fetch as client
 import tls
-from program import Connection, Program, SLOW, main, run
+from program import Connection, Program, main
 
 TEXT = b"Hello, World!"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
@@ -247,7 +247,7 @@ class Case(unittest.TestCase):
                          (len(want), hashlib.sha256(want).hexdigest()), what)
 
     def connect(self):
-        return Connection(self.peer.ports["plain"], 30 * SLOW)
+        return Connection(self.peer.ports["plain"])
 
     def entries(self):
         """Names of the listeners to ask."""

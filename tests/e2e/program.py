@@ -22,8 +22,11 @@ import unittest
 PROGRAM = os.environ.get("HTTPSHARD", "")
 SANITIZE = os.environ.get("HTTPSHARD_SANITIZE", "")
 LONG = bool(os.environ.get("HS_TEST_LONG"))
-# What sanitizers cost in time.
+# What sanitizers cost in time, for what a test has last.
 SLOW = 10 if SANITIZE else 1
+# Seconds after which something hangs that must come at all. No test is to depend on the speed of
+# a machine that is shared: this is far longer than the pauses of a busy one.
+PATIENCE = 300
 LISTENING = re.compile(r"listening on (?:https?://\S+:(\d+)|unix:.+)\n")
 
 
@@ -32,10 +35,20 @@ def needs(tool):
     return unittest.skipUnless(shutil.which(tool), f"{tool} is not installed")
 
 
-def run(command, timeout=60, **options):
+def patiently(attempt):
+    """What attempt(delay) comes to with a request that is answered after `delay` seconds, in which
+    much has to happen; longer ones are tried where the machine was too slow for it: None."""
+    for delay in (2, 10, 50):
+        done = attempt(delay)
+        if done is not None:
+            return done
+    raise AssertionError("what should come before an answer comes after it")
+
+
+def run(command, timeout=PATIENCE, **options):
     """Run a client to its end: its result, output as text."""
     return subprocess.run(command, capture_output=True, text=True, check=False,
-                          timeout=timeout * SLOW, **options)
+                          timeout=timeout, **options)
 
 
 class Program:
@@ -51,7 +64,7 @@ class Program:
                                         stdout=self.output, stderr=subprocess.STDOUT,
                                         preexec_fn=preexec, env=env)
         self.ports = []
-        deadline = time.monotonic() + 10 * SLOW
+        deadline = time.monotonic() + PATIENCE
         while len(self.ports) < len(listen):
             self.ports = [int(port or 0) for port in LISTENING.findall(self.said())]
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -68,13 +81,13 @@ class Program:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, seconds):
-        """Its exit code; it must end within `seconds`."""
+    def wait(self):
+        """Its exit code, once it has ended."""
         try:
-            return self.process.wait(seconds * SLOW)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"httpshard did not end within {seconds} s") from None
+            raise AssertionError(f"httpshard did not end within {PATIENCE} s") from None
 
     def kill(self):
         self.process.kill()
@@ -101,8 +114,8 @@ class Program:
             found[task] = (seconds, cpus)
         return found
 
-    def connect(self, timeout=10):
-        return Connection(self.port, timeout * SLOW)
+    def connect(self, timeout=PATIENCE):
+        return Connection(self.port, timeout)
 
     def __enter__(self):
         return self
@@ -112,7 +125,7 @@ class Program:
         if ended is None:
             self.signal(signal.SIGTERM)
             try:
-                ended = self.wait(15)
+                ended = self.wait()
             except AssertionError:
                 if kind is None:
                     raise
@@ -139,7 +152,7 @@ class Answer:
 class Connection:
     """A socket that sends bytes as given, and reads one answer at a time."""
 
-    def __init__(self, port, timeout=10, host="127.0.0.1", path=None):
+    def __init__(self, port, timeout=PATIENCE, host="127.0.0.1", path=None):
         if path is None:
             self.sock = socket.create_connection((host, port), timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -152,7 +165,7 @@ class Connection:
     def send(self, data):
         self.sock.sendall(data)
 
-    def was_read(self, seconds=60):
+    def was_read(self, seconds=PATIENCE):
         """Waits until the server has read all that was sent: by IPv4 or a Unix socket."""
         deadline = time.monotonic() + seconds
         while self._unread():

@@ -14,7 +14,7 @@ import time
 import unittest
 
 import program
-from program import Connection, Program, SLOW, main, needs, run
+from program import Connection, main, needs, PATIENCE, patiently, Program, run, SLOW
 
 TEXT = b"Hello, World!"
 CERTS = os.environ.get("HTTPSHARD_CERTS", "")
@@ -50,7 +50,7 @@ class Secure(Connection):
     """A Connection inside of TLS by python's own library."""
 
     def __init__(self, port, context=None, name="server.test", session=None):
-        super().__init__(port, 10 * SLOW)
+        super().__init__(port)
         self.sock = (context or client_context()).wrap_socket(self.sock, server_hostname=name,
                                                               session=session)
 
@@ -276,7 +276,7 @@ class Reload(Server):
                           f"{self.folder}/now.key", cores=cores)
 
     def wait_for(self, server, words):
-        deadline = time.monotonic() + 20 * SLOW
+        deadline = time.monotonic() + PATIENCE
         while words not in server.said():
             self.assertLess(time.monotonic(), deadline, server.said())
             time.sleep(0.01)
@@ -329,7 +329,7 @@ class Reload(Server):
             self.use(("second", "server")[i % 2])
             server.signal(signal.SIGHUP)
             # The next files come when these have been read.
-            deadline = time.monotonic() + 20 * SLOW
+            deadline = time.monotonic() + PATIENCE
             while (server.said().count(" reload: ") <= i or sum(asked) < before + 4) \
                     and not failures and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -344,7 +344,7 @@ class Hostile(Server):
     """What is no TLS, or no good TLS."""
 
     def raw(self, server, data, finish=False):
-        with Connection(server.port, 10 * SLOW) as conn:
+        with Connection(server.port) as conn:
             conn.send(data)
             if finish:
                 conn.sock.shutdown(socket.SHUT_WR)
@@ -377,7 +377,7 @@ class Hostile(Server):
         server = self.usual()
         into, outof = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = client_context().wrap_bio(into, outof, server_hostname="server.test")
-        with Connection(server.port, 10 * SLOW) as conn:
+        with Connection(server.port) as conn:
             while True:
                 try:
                     tls.do_handshake()
@@ -406,7 +406,7 @@ class Hostile(Server):
             raw = socket.socket(fileno=os.dup(conn.sock.fileno()))
             with raw:
                 raw.sendall(b"\x17\x03\x03\x00\x40" + b"x" * 64)
-                raw.settimeout(10 * SLOW)
+                raw.settimeout(PATIENCE)
                 got = b""
                 try:
                     while part := raw.recv(65536):
@@ -434,7 +434,7 @@ class Hostile(Server):
                                   stderr=subprocess.STDOUT)
         time.sleep(0.5 * SLOW)
         try:
-            said = client.communicate(b"R\n", timeout=20 * SLOW)[0].decode()
+            said = client.communicate(b"R\n", timeout=PATIENCE)[0].decode()
         finally:
             client.kill()
         self.assertRegex(said, "RENEGOTIATING")
@@ -460,7 +460,7 @@ class Client(unittest.TestCase):
 
         def work():
             sock, _ = listener.accept()
-            sock.settimeout(10 * SLOW)
+            sock.settimeout(PATIENCE)
             try:
                 with context.wrap_socket(sock, server_side=True) as secure:
                     handler(secure)
@@ -519,7 +519,7 @@ class Client(unittest.TestCase):
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
         self.addCleanup(server.stdin.close)
-        deadline = time.monotonic() + 20 * SLOW
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -560,25 +560,30 @@ class Ends(Server):
             self.assertEqual(conn.sock.recv(1), b"")
 
     def test_the_drain_ends_idle_ones_and_waits_for_busy_ones(self):
-        server = self.usual("--drain", str(10 * SLOW), cores=2)
-        idle = [Secure(server.port) for _ in range(4)]
-        busy = Secure(server.port)
-        # After an answer the server has seen the end of the handshake, too.
-        for conn in [busy, *idle]:
-            conn.get("/plaintext")
-        silent = Connection(server.port, 10 * SLOW)
-        busy.send(f"GET /delay/{3000 * SLOW} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
-        time.sleep(1 * SLOW)
-        server.signal(signal.SIGTERM)
-        for conn in idle:
-            self.assertEqual(conn.sock.recv(1), b"")
-            conn.close()
+        def drain(delay):
+            server = self.usual("--drain", str(PATIENCE), cores=2)
+            idle = [Secure(server.port) for _ in range(4)]
+            busy = Secure(server.port)
+            # After an answer the server has seen the end of the handshake, too.
+            for conn in [busy, *idle]:
+                conn.get("/plaintext")
+            silent = Connection(server.port)
+            start = time.monotonic()
+            busy.send(f"GET /delay/{1000 * delay} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+            busy.was_read()
+            server.signal(signal.SIGTERM)
+            for conn in idle:
+                self.assertEqual(conn.sock.recv(1), b"")
+                conn.close()
+            return (server, busy, silent) if time.monotonic() - start < delay else None
+
+        server, busy, silent = patiently(drain)
         answer = busy.answer()
         self.assertEqual(answer.status, 200)
         self.assertTrue(answer.closes())
         busy.close()
         silent.close()
-        self.assertEqual(server.wait(10), 0)
+        self.assertEqual(server.wait(), 0)
 
     def test_a_client_that_vanishes(self):
         server = self.usual()
