@@ -180,9 +180,13 @@ static void client_told(sim_peer *peer, uint32_t what)
     c->open |= what & SIM_PEER_OPEN;
     uint8_t piece[512];
     size_t n;
-    while ((n = sim_peer_read(peer, piece, sizeof(piece))) > 0)
-        for (size_t i = 0; i < n; i++)
-            cr_assert_eq(piece[i], byte_at(c, c->back++));
+    while ((n = sim_peer_read(peer, piece, sizeof(piece))) > 0) {
+        size_t same = 0;
+        while (same < n && piece[same] == byte_at(c, c->back + (uint32_t)same))
+            same++;
+        c->back += (uint32_t)same;
+        cr_assert_eq(same, n, "client %u: byte %u came back changed", c->number, c->back);
+    }
     if (what & (SIM_PEER_RESET | SIM_PEER_EOF | SIM_PEER_REFUSED))
         client_end(c);
     else if (what & (SIM_PEER_OPEN | SIM_PEER_WRITE))
