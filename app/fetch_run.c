@@ -10,25 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "fetch.h"
 #include "hs_blocking.h"
 #include "hs_fiber.h"
-#include "hs_group.h"
-#include "hs_tls.h"
 
 typedef struct run {
     const fetch_args *args;
-    hs_shard *shard;
     hs_client *client;
-    hs_tls_ctx *tls;
-    hs_secure *secure;
     hs_fetch_options options;
     hs_promise **promises; /* one for each URL */
     uint32_t started;
     hs_addr unix_addr;
     fetch_proxies proxies;
     hs_fetch_file file; /* the body */
-    int done[2];        /* a pipe that says that all is fetched */
     bool failed;        /* one did not come */
     hs_err out_fail;    /* what the last output came to */
 } run;
@@ -95,7 +90,7 @@ static bool copy_body(run *r, uint32_t i, hs_fetch_res *res, int fd, uint64_t *b
             return true;
         *bytes += span->len;
         piece p = {fd, *span};
-        hs_err err = fd < 0 ? HS_OK : hs_await(hs_blocking(r->shard, write_all, &p), NULL);
+        hs_err err = fd < 0 ? HS_OK : hs_await(hs_blocking(hs_shard_self(), write_all, &p), NULL);
         if (!hs_ok(err)) {
             r->out_fail = err;
             say_failed(r, i, err, NULL);
@@ -141,10 +136,11 @@ static void start_some(run *r, uint32_t until)
     }
 }
 
-static hs_err fetch_all(void *arg)
+static void fetch_all(hs_client *client, void *ctx)
 {
-    run *r = arg;
+    run *r = ctx;
     uint32_t i = 0;
+    r->client = client;
     for (; i < r->args->urls_len && hs_ok(r->out_fail); i++) {
         start_some(r, i + r->args->parallel);
         hs_outcome o = hs_await_outcome(r->promises[i]);
@@ -157,72 +153,12 @@ static hs_err fetch_all(void *arg)
     }
     for (; i < r->started; i++)
         hs_promise_ignore(r->promises[i]);
-    hs_client_destroy(r->client);
-    (void)!write(r->done[1], "x", 1);
-    return HS_OK;
-}
-
-/* ---- the shard ---- */
-
-static hs_err on_start(hs_shard *shard, void *ctx)
-{
-    run *r = ctx;
-    r->shard = shard;
-    if (r->tls)
-        HS_TRY(hs_tls_secure_create(shard, r->tls, &r->secure));
-    hs_client_options o = {.secure = r->secure,
-                           .connect_to = r->args->unix_socket ? &r->unix_addr : NULL,
-                           .proxy_env = r->proxies.env,
-                           .unverified = r->args->insecure,
-                           .conns_per_origin = r->args->parallel};
-    HS_TRY(hs_client_create(shard, &o, &r->client));
-    hs_promise_drop(hs_fiber_start(shard, "fetch", fetch_all, r, NULL));
-    return HS_OK;
-}
-
-static void on_end(hs_shard *shard, void *ctx)
-{
-    run *r = ctx;
-    (void)shard;
-    hs_tls_secure_destroy(r->secure);
-}
-
-static hs_err run_group(run *r)
-{
-    hs_group_options o;
-    hs_group *group;
-    char byte;
-    hs_group_options_init(&o);
-    o.shards = 1;
-    o.pin_off = true;
-    o.log_level = HS_LOG_ERROR;
-    o.start = on_start;
-    o.end = on_end;
-    o.ctx = r;
-    HS_TRY(hs_group_start(&o, &group));
-    while (read(r->done[0], &byte, 1) < 0 && errno == EINTR)
-        continue;
-    hs_group_stop(group);
-    hs_group_join(group);
-    return HS_OK;
 }
 
 static int say(const char *what, const char *why)
 {
     fprintf(stderr, "httpshard fetch: %s: %s\n", what, why);
     return 1;
-}
-
-/* Without TLS in the build http still works, and https says why it does not. */
-static bool make_tls(run *r)
-{
-    hs_tls_why why;
-    hs_tls_options o = {.ca_file = r->args->cacert};
-    hs_err err = hs_tls_client_ctx(&o, &r->tls, &why);
-    if (hs_ok(err) || (err.code == HS_E_USAGE && !r->args->cacert))
-        return true;
-    (void)say("TLS", why.text);
-    return false;
 }
 
 /* ---- what -d and -T stand for ---- */
@@ -265,23 +201,34 @@ static bool make_unix(run *r, const char *path)
     return hs_ok(err) || say(path, "is no name that a Unix socket can have") == 0;
 }
 
+static hs_err run_all(run *r, hs_tls_why *why)
+{
+    alone a = {.name = "fetch",
+               .ca_file = r->args->cacert,
+               .client = {.connect_to = r->args->unix_socket ? &r->unix_addr : NULL,
+                          .proxy_env = r->proxies.env,
+                          .unverified = r->args->insecure,
+                          .conns_per_origin = r->args->parallel},
+               .job = fetch_all,
+               .ctx = r};
+    return alone_run(&a, why);
+}
+
 int fetch_urls(const fetch_args *args)
 {
     run r = {.args = args, .options = args->options};
     const hs_mem *mem = hs_mem_system();
     size_t bytes = args->urls_len * sizeof(hs_promise *);
-    if (!make_unix(&r, args->unix_socket) || !make_tls(&r) || !make_body(&r))
+    hs_tls_why why = {0};
+    if (!make_unix(&r, args->unix_socket) || !make_body(&r))
         return 1;
     r.promises = hs_mem_take_zero(mem, bytes, 16);
     hs_err err = r.promises ? fetch_proxies_make(&r.proxies, args) : hs_err_of(-ENOMEM);
-    if (hs_ok(err) && pipe2(r.done, O_CLOEXEC) != 0)
-        err = hs_err_errno(errno);
     if (hs_ok(err))
-        err = run_group(&r);
+        err = run_all(&r, &why);
     fetch_proxies_free(&r.proxies);
     hs_mem_give(mem, r.promises, bytes, 16);
-    hs_tls_ctx_unref(r.tls);
     if (!hs_ok(err))
-        return say("cannot start", hs_err_text(err));
+        return why.text[0] ? say("TLS", why.text) : say("cannot start", hs_err_text(err));
     return r.failed ? 1 : 0;
 }

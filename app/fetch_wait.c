@@ -2,21 +2,14 @@
 #include "hs_fetch_wait.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
+#include "alone.h"
 #include "hs_fiber.h"
-#include "hs_group.h"
-#include "hs_tls.h"
 
 typedef struct wait {
     hs_span url;
     hs_fetch_wait_options options;
-    hs_tls_ctx *tls;
-    hs_secure *secure;
-    hs_client *client;
-    int done[2]; /* a pipe that says that all is fetched */
     hs_err err;
     hs_fetch_phase phase;
     char text[300];
@@ -79,9 +72,10 @@ static hs_err copy(wait *w, const hs_fetch_res *res, hs_span body)
     return HS_OK;
 }
 
-static void fetch_it(wait *w)
+static void fetch_it(hs_client *client, void *ctx)
 {
-    hs_outcome o = hs_await_outcome(hs_fetch(w->client, w->url, &w->options.fetch));
+    wait *w = ctx;
+    hs_outcome o = hs_await_outcome(hs_fetch(client, w->url, &w->options.fetch));
     if (!hs_ok(o.err)) {
         take_failure(w, o);
         return;
@@ -95,72 +89,7 @@ static void fetch_it(wait *w)
     hs_fetch_res_free(res);
 }
 
-static hs_err on_fiber(void *arg)
-{
-    wait *w = arg;
-    fetch_it(w);
-    hs_client_destroy(w->client);
-    (void)!write(w->done[1], "x", 1);
-    return HS_OK;
-}
-
-static hs_err on_start(hs_shard *shard, void *ctx)
-{
-    wait *w = ctx;
-    if (w->tls)
-        HS_TRY(hs_tls_secure_create(shard, w->tls, &w->secure));
-    w->options.client.secure = w->secure;
-    HS_TRY(hs_client_create(shard, &w->options.client, &w->client));
-    hs_promise *ended = hs_fiber_start(shard, "hs_fetch_wait", on_fiber, w, NULL);
-    bool failed = hs_promise_state_of(ended) == HS_PROMISE_REJECTED;
-    hs_promise_drop(ended);
-    if (failed)
-        hs_client_destroy(w->client);
-    HS_ENSURE(!failed, -ENOMEM);
-    return HS_OK;
-}
-
-static void on_end(hs_shard *shard, void *ctx)
-{
-    wait *w = ctx;
-    (void)shard;
-    hs_tls_secure_destroy(w->secure);
-}
-
 /* ---- on the caller's thread ---- */
-
-static hs_err run_group(wait *w)
-{
-    hs_group_options o;
-    hs_group *group;
-    char byte;
-    hs_group_options_init(&o);
-    o.shards = 1;
-    o.pin_off = true;
-    o.log_level = HS_LOG_ERROR;
-    o.start = on_start;
-    o.end = on_end;
-    o.ctx = w;
-    HS_TRY(hs_group_start(&o, &group));
-    while (read(w->done[0], &byte, 1) < 0 && errno == EINTR)
-        continue;
-    hs_group_stop(group);
-    hs_group_join(group);
-    return w->err;
-}
-
-/* Without TLS in the build http works, and https says why it does not. */
-static hs_err make_tls(wait *w)
-{
-    hs_tls_why why;
-    hs_tls_options o = {.ca_file = w->options.ca_file};
-    hs_err err = hs_tls_client_ctx(&o, &w->tls, &why);
-    if (err.code == HS_E_USAGE && !o.ca_file)
-        return HS_OK;
-    if (!hs_ok(err))
-        snprintf(w->text, sizeof w->text, "%s", why.text);
-    return err;
-}
 
 static hs_err run(wait *w)
 {
@@ -171,18 +100,16 @@ static hs_err run(wait *w)
     HS_ENSURE(hs_shard_self() == NULL, HS_E_USAGE);
     snprintf(w->text, sizeof w->text, "the options have what belongs to a shard");
     HS_ENSURE(own, HS_E_USAGE);
-    w->text[0] = '\0';
-    HS_TRY(make_tls(w));
-    hs_err err = HS_OK;
-    if (pipe2(w->done, O_CLOEXEC) != 0)
-        err = hs_err_errno(errno);
-    if (hs_ok(err)) {
-        err = run_group(w);
-        close(w->done[0]);
-        close(w->done[1]);
-    }
-    hs_tls_ctx_unref(w->tls);
-    return err;
+    alone a = {.name = "hs_fetch_wait",
+               .ca_file = w->options.ca_file,
+               .client = w->options.client,
+               .job = fetch_it,
+               .ctx = w};
+    hs_tls_why why;
+    hs_err err = alone_run(&a, &why);
+    if (!hs_ok(err))
+        snprintf(w->text, sizeof w->text, "%s", why.text);
+    return hs_ok(err) ? w->err : err;
 }
 
 hs_err hs_fetch_wait(hs_span url, const hs_fetch_wait_options *options, hs_fetch_answer **out)

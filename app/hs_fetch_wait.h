@@ -10,8 +10,8 @@
  *         fprintf(stderr, "%s\n", answer ? answer->text : "no memory");
  *     hs_fetch_answer_free(answer);
  *
- * Each call makes threads and a client, and for https: reads the roots; who fetches often, or many
- * at a time, has a shard. */
+ * Each call makes threads and a client and reads the roots, which http: may be redirected to need;
+ * who fetches often, or many at a time, has a shard. */
 #pragma once
 
 #include "hs_fetch.h"
