@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -23,6 +24,18 @@ LISTENING = re.compile(rb"listening on https?://(\S+):(\d+)")
 
 class Failure(Exception):
     """Something that makes a figure unfit to quote; the text says what and what to do."""
+
+
+def run_command(name, main):
+    """Run main() as a command: whatever ends it, the servers that it started end too."""
+    def told(number, _):
+        raise SystemExit(128 + number)
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, told)
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(f"{name}: {failure}")
 
 
 def read(path):
