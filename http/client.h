@@ -325,6 +325,8 @@ HS_NODISCARD hs_err fetch_send_end(fetch *f, hs_err why);
 /* fetch_file.c */
 /* `file` is the body. Errors: HS_E_USAGE, with *text; -EBADF and so on, HS_E_LIMIT, -ENOMEM. */
 HS_NODISCARD hs_err fetch_file_open(fetch *f, const hs_fetch_file *file, const char **text);
+/* The next request begins with the file's first byte, and asks for it anew. */
+void fetch_file_rewind(hs_fetch_sink *sink);
 
 /* fetch_cookie.c */
 /* What goes into a field Cookie; empty: nothing. Errors: -ENOMEM. */
@@ -375,6 +377,8 @@ void fetch_leave(fetch *f);
 HS_NODISCARD hs_err fetch_next_look(fetch *f, const char **text);
 /* Whether the request is to be repeated after `err`; then f->pause_ns is set. */
 bool fetch_next_repeats(fetch *f, hs_err err);
+/* Whether its body, if it has one, can be sent once more. */
+bool fetch_next_has_body(const fetch *f);
 /* Whether it may be sent once more at all. */
 bool fetch_next_repeatable(const fetch *f);
 /* Make the request that the redirection asks for. Errors: HS_E_REDIRECT, -ENOMEM; *text says more.

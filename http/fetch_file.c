@@ -17,8 +17,10 @@ typedef struct fetch_file {
     hs_shard *shard;
     hs_fetch_sink *sink; /* NULL: nobody wants more */
     int fd;
+    uint64_t start, length; /* what of the file is the body */
     uint64_t at, left;
-    bool reading; /* a thread has the piece */
+    bool reading; /* a thread has the piece, and reads `at` and `left` */
+    bool again;   /* ... which will be of a request that is over: from the start, then */
     bool over;
     hs_reaction reaction;
     size_t len; /* of the piece */
@@ -49,6 +51,14 @@ static hs_outcome read_piece(void *arg)
 
 static void step(fetch_file *file);
 
+static void go_to_start(fetch_file *file)
+{
+    HS_ASSERT(!file->reading);
+    file->again = false;
+    file->at = file->start;
+    file->left = file->length;
+}
+
 /* The file cannot be read to its end. */
 static void fail(fetch_file *file, hs_err err, const char *text)
 {
@@ -65,6 +75,12 @@ static void on_read(hs_reaction *reaction, hs_outcome o)
     file->reading = false;
     if (file->over) {
         file_free(file);
+        return;
+    }
+    if (file->again) {
+        go_to_start(file);
+        if (file->sink)
+            step(file);
         return;
     }
     if (!hs_ok(o.err)) {
@@ -122,6 +138,18 @@ static void file_over(hs_err why, void *ctx)
         file_free(file);
 }
 
+void fetch_file_rewind(hs_fetch_sink *sink)
+{
+    fetch_file *file = sink->source.ctx;
+    HS_ASSERT(sink->ours && !sink->calling);
+    HS_ASSERT(!file->over);
+    sink->asked = sink->full = false;
+    file->sink = NULL;
+    file->again = file->reading;
+    if (!file->again)
+        go_to_start(file);
+}
+
 /* How much there is of it to send. */
 static hs_err measure(int fd, const hs_fetch_file *file, uint64_t *length, const char **text)
 {
@@ -156,9 +184,10 @@ hs_err fetch_file_open(fetch *f, const hs_fetch_file *file, const char **text)
     own->shard = shard;
     own->sink = NULL;
     own->fd = fd;
-    own->at = file->offset;
-    own->left = length;
+    own->start = file->offset;
+    own->length = length;
     own->reading = own->over = false;
+    go_to_start(own);
     own->reaction = (hs_reaction){0};
     f->has_source = true;
     f->sink.ours = true;

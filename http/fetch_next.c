@@ -24,9 +24,14 @@ static bool idempotent(const fetch *f)
     }
 }
 
+bool fetch_next_has_body(const fetch *f)
+{
+    return !f->sink.asked || f->sink.ours;
+}
+
 bool fetch_next_repeatable(const fetch *f)
 {
-    return idempotent(f) && !f->sink.asked;
+    return idempotent(f) && fetch_next_has_body(f);
 }
 
 /* What another attempt may not meet again. */
@@ -207,7 +212,7 @@ hs_err fetch_next_redirect(fetch *f, const char **text)
     *text = "a redirection to https, and there is no TLS";
     HS_ENSURE(!secure || f->client->options.secure, HS_E_REDIRECT);
     *text = "a redirection of a request whose body cannot be sent again";
-    HS_ENSURE(status == 303 || !f->has_source, HS_E_REDIRECT);
+    HS_ENSURE(status == 303 || !f->has_source || f->sink.ours, HS_E_REDIRECT);
     *text = "a redirection to a URL with a password";
     HS_ENSURE(url.username.len + url.password.len == 0, HS_E_REDIRECT);
     bool post = f->method == HS_METHOD_POST;

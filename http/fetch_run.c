@@ -112,6 +112,8 @@ void fetch_run(fetch *f)
     f->discarded = 0;
     f->reply.begun = false;
     f->sink.left = f->sink.source.length;
+    if (f->sink.ours)
+        fetch_file_rewind(&f->sink);
     f->via = client_tunnel_via(f);
     f->at_proxy = false;
     fetch_time_phase(f, HS_FETCH_QUEUE);
@@ -360,7 +362,7 @@ static void lost(fetch *f, hs_err err, bool sent)
 {
     hs_client *client = f->client;
     HS_ASSERT(!f->conn);
-    bool again = f->res.reused && !f->stale_once && !f->sink.asked;
+    bool again = f->res.reused && !f->stale_once && fetch_next_has_body(f);
     if (again && (!sent || fetch_next_repeatable(f))) {
         f->stale_once = true;
         hs_count(hs_shard_counters(client->shard), client->count_repeated, 1);

@@ -173,7 +173,7 @@ typedef struct hs_fetch_options {
     const hs_headers *fields;      /* and these behind them; NULL: none */
     hs_span body;                  /* copied. ptr NULL: none */
     const hs_fetch_source *source; /* instead of `body`; a fetch with it is not repeated */
-    const hs_fetch_file *file;     /* the same */
+    const hs_fetch_file *file;     /* instead of either */
     hs_cancel *cancel;             /* ends the fetch, the body's reading too, with its reason */
     hs_fetch_times times;
     hs_fetch_redirect redirect;
@@ -187,9 +187,9 @@ typedef struct hs_fetch_options {
      * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. */
     bool coded;
     /* How often a request that can be repeated (an idempotent method of RFC 9110 section 9.2.2,
-     * without a source) is, after a failure to connect, an end of the connection before the
-     * response, or 429, 502, 503 and 504. 0: only after a pooled connection turned out to be
-     * closed. */
+     * without a source; a file is sent from its start again) is, after a failure to connect, an end
+     * of the connection before the response, or 429, 502, 503 and 504. 0: only after a pooled
+     * connection turned out to be closed. */
     uint32_t retries;
     uint32_t retry_ms;           /* before the first repetition, doubled for each next; a random
                                   * part of it is waited. 0: 200 */

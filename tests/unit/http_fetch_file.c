@@ -42,10 +42,10 @@ static void post(got *g, int fd, uint64_t offset, uint64_t length, hs_cancel *ca
     begin(g, URL, &(hs_fetch_options){.file = &file, .cancel = cancel});
 }
 
-/* The last request of the first connection has these bytes of the file behind its head. */
-static void expect_sent(size_t offset, size_t len)
+/* The last request of a connection has these bytes of the file behind its head. */
+static void expect_sent_on(uint32_t number, size_t offset, size_t len)
 {
-    const conn *c = conn_at(0);
+    const conn *c = conn_at(number);
     const char *end = strstr(c->last, "\r\n\r\n");
     char field[64];
     cr_assert_not_null(end);
@@ -57,6 +57,11 @@ static void expect_sent(size_t offset, size_t len)
     for (size_t i = 0; i < c->last_len; i++)
         sum += (i + 1) * (uint8_t)(i < head ? c->last[i] : byte_at(offset + i - head));
     cr_assert_eq(c->last_sum, sum);
+}
+
+static void expect_sent(size_t offset, size_t len)
+{
+    expect_sent_on(0, offset, len);
 }
 
 Test(http_fetch_file, whole_or_in_part)
@@ -231,6 +236,108 @@ Test(http_fetch_file, each_piece_of_memory_fails_once)
         rig_fini();
         cr_assert_eq(open_files(), before);
     }
+}
+
+/* ---- requests that are sent once more ---- */
+
+static void end_the_second(conn *c)
+{
+    if (c->number == 0 && c->requests == 2)
+        conn_end(c, false);
+    else
+        say(c, HELLO);
+}
+
+Test(http_fetch_file, is_sent_again_where_a_pooled_connection_was_closed)
+{
+    for (int safe = 0; safe < 2; safe++) {
+        got g;
+        int fd = make_file(70000);
+        hs_fetch_file file = {fd, 5, HS_FETCH_REST};
+        rig_init();
+        r.on_request = end_the_second;
+        post(&g, fd, 0, HS_FETCH_REST, NULL);
+        bench_run(&r.b, 500);
+        expect_hello(&g);
+        begin(&g, URL,
+              &(hs_fetch_options){.file = &file, .method = hs_span_str(safe ? "PUT" : "POST")});
+        bench_run(&r.b, 500);
+        cr_assert_eq(r.accepted, 1u + (uint32_t)safe);
+        if (safe) {
+            expect_hello(&g);
+            expect_sent_on(1, 5, 69995);
+        } else {
+            expect_error(&g, HS_E_TRUNCATED, HS_FETCH_WAIT, "");
+        }
+        close(fd);
+        rig_fini();
+    }
+}
+
+static const char *first_says;
+
+static void say_it_first(conn *c)
+{
+    say(c, r.requests == 1 ? first_says : HELLO);
+}
+
+Test(http_fetch_file, is_sent_again_where_the_server_asks_for_it)
+{
+    static const struct {
+        const char *says, *method, *head;
+    } rows[] = {
+        {"HTTP/1.1 307 x\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n", "POST", "POST /y "},
+        {"HTTP/1.1 308 x\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n", "PUT", "PUT /y "},
+        {"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", "PUT", "PUT /x "},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(rows); i++) {
+        got g;
+        int fd = make_file(70000);
+        hs_fetch_file file = {fd, 0, HS_FETCH_REST};
+        hs_fetch_options o = {.file = &file, .retries = 1, .method = hs_span_str(rows[i].method)};
+        rig_init();
+        first_says = rows[i].says;
+        r.on_request = say_it_first;
+        begin(&g, URL, &o);
+        close(fd);
+        bench_run(&r.b, 5000);
+        expect_hello(&g);
+        cr_assert_eq(r.requests, 2);
+        cr_assert(strncmp(conn_at(0)->last, rows[i].head, strlen(rows[i].head)) == 0);
+        expect_sent(0, 70000);
+        rig_fini();
+    }
+}
+
+/* At each step of the first sending, while a piece is read as well; or to a server that reads
+ * nothing of it. */
+Test(http_fetch_file, is_sent_again_from_its_start_whatever_was_sent)
+{
+    uint32_t before = open_files(), redirected = 0;
+    for (uint64_t step = 0; step < 24; step++) {
+        got g;
+        bool lazy = step % 2;
+        int fd = make_file(BYTES);
+        rig_init();
+        r.on_open = lazy ? stop_reading : NULL;
+        post(&g, fd, 0, HS_FETCH_REST, NULL);
+        close(fd);
+        if (lazy)
+            bench_run(&r.b, step);
+        for (uint64_t i = 0; !lazy && i < step; i++)
+            shard_turn(r.b.shard, true);
+        r.on_open = NULL;
+        bool redirect = r.accepted == 1 && r.requests == 0;
+        redirected += redirect;
+        if (redirect)
+            say(conn_at(0), "HTTP/1.1 307 x\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n");
+        bench_run(&r.b, 5000);
+        expect_hello(&g);
+        expect_sent_on(redirect, 0, BYTES);
+        rig_fini();
+        cr_assert_eq(open_files(), before);
+    }
+    cr_assert_gt(redirected, 15);
 }
 
 /* ---- a redirection while the body is made still ---- */
