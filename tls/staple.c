@@ -3,7 +3,7 @@
  * Owns: the response of a certificate, read from its file with the context, and handed to clients
  * that ask for as long as it is good. From then on nothing is stapled: an old response is worse
  * than none. Must not know: who fetches the file anew. Tested by: tests/unit/tls_ocsp.c,
- * tests/e2e/tls_ocsp.py.
+ * tests/unit/tls_staple.c, tests/e2e/tls_ocsp.py.
  *
  * wolfSSL would ask a responder from inside of the handshake; deploy/wolfssl.patch lets it take
  * what is here instead. */

@@ -53,30 +53,6 @@ Test(tls_ctx, options_that_contradict_each_other)
     }
 }
 
-/* Memory that fails at the nth piece, for whatever that is. */
-typedef struct tight {
-    hs_mem mem;
-    uint64_t takes, fail_at;
-    size_t out;
-} tight;
-
-static void *tight_take(void *ctx, size_t bytes, size_t align)
-{
-    tight *t = ctx;
-    if (++t->takes == t->fail_at)
-        return NULL;
-    t->out++;
-    return hs_mem_take(hs_mem_system(), bytes, align);
-}
-
-static void tight_give(void *ctx, void *ptr, size_t bytes, size_t align)
-{
-    tight *t = ctx;
-    cr_assert_gt(t->out, 0);
-    t->out--;
-    hs_mem_give(hs_mem_system(), ptr, bytes, align);
-}
-
 Test(tls_ctx, each_piece_of_memory_may_be_refused)
 {
     hs_tls_cert cert = cert_of("server");

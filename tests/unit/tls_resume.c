@@ -100,6 +100,22 @@ Test(tls_resume, a_ticket_that_is_not_taken_is_no_fault)
     finish();
 }
 
+Test(tls_resume, a_server_that_no_longer_speaks_the_sessions_version)
+{
+    rig_options old = {.server = {.version_max = HS_TLS_1_2}}, now = {0};
+    begin(NULL);
+    cr_assert_not(ask("server.test", 443, false));
+    publish(&old);
+    for (int i = 0; i < 2; i++)
+        cr_assert_not(ask("server.test", 443, false), "a full handshake");
+    cr_assert_eq(r.server[1].info.version, HS_TLS_1_2);
+    publish(&now);
+    cr_assert_not(ask("server.test", 443, false));
+    cr_assert(ask("server.test", 443, false));
+    cr_assert_eq(r.server[4].info.version, HS_TLS_1_3);
+    finish();
+}
+
 Test(tls_resume, a_session_is_used_by_one_handshake_at_a_time)
 {
     end *c;
