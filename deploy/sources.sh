@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # cache, log, the versions and packages are deploy/setup's
-# Builds liburing and wolfSSL from the distribution's source packages. Sourced by deploy/setup.
-# apt fetches and verifies them by way of a sources list of our own, kept in the cache folder: the
-# machine's apt configuration is read, to learn which mirror it uses, and never written.
+# Builds liburing, wolfSSL and yyjson from the distribution's source packages. Sourced by
+# deploy/setup. apt fetches and verifies them by way of a sources list of our own, kept in the cache
+# folder: the machine's apt configuration is read, to learn which mirror it uses, and never written.
 
 # The suite with new enough sources: its own where the system is new enough, else this one.
 source_suite_floor=trixie
@@ -50,28 +50,50 @@ apt_private()
         -o APT::Sandbox::User=root "$@"
 }
 
+update_source_list()
+{
+    [ -z "${source_list_ready-}" ] || return 0
+    write_source_list
+    if ! apt_private update -o APT::Update::Error-Mode=any >"$log" 2>&1; then
+        ! grep -q NO_PUBKEY "$log" ||
+            fail_log "the archive keyring is too old to verify $source_suite_floor: update" \
+                "the package debian-archive-keyring (on Debian 12 to 2023.3+deb12u2 or newer)"
+        fail_log "cannot fetch the list of source packages: is the network up?"
+    fi
+    source_list_ready=yes
+}
+
+# Fetches the source package $1 to $cache/src/download, all of it or what the option $2 names.
+download_source()
+{
+    update_source_list
+    rm -rf "$cache/src/$1" "$cache/src/download"
+    mkdir -p "$cache/src/download"
+    (cd "$cache/src/download" && apt_private source --download-only ${2:+"$2"} "$1") \
+        >"$log" 2>&1 || fail_log "cannot fetch the source package $1"
+}
+
 # Fetches and unpacks the source package $1 to $cache/src/$1.
 fetch_source()
 {
     local name=$1 dsc
-    if [ -z "${source_list_ready-}" ]; then
-        write_source_list
-        if ! apt_private update -o APT::Update::Error-Mode=any >"$log" 2>&1; then
-            ! grep -q NO_PUBKEY "$log" ||
-                fail_log "the archive keyring is too old to verify $source_suite_floor: update" \
-                    "the package debian-archive-keyring (on Debian 12 to 2023.3+deb12u2 or newer)"
-            fail_log "cannot fetch the list of source packages: is the network up?"
-        fi
-        source_list_ready=yes
-    fi
-    rm -rf "$cache/src/$name" "$cache/src/download"
-    mkdir -p "$cache/src/download"
-    (cd "$cache/src/download" && apt_private source --download-only "$name") >"$log" 2>&1 ||
-        fail_log "cannot fetch the source package $name"
+    download_source "$name"
     dsc=$(ls "$cache/src/download/$name"_*.dsc)
     dpkg-source --extract "$dsc" "$cache/src/$name" >"$log" 2>&1 ||
         fail_log "cannot unpack the source package $name"
     source_version=$(sed -n 's/^Version: //p' "$dsc" | head -n 1)
+}
+
+# The same for what its authors released alone, without the distribution's changes.
+fetch_release()
+{
+    local name=$1 tar
+    download_source "$name" --tar-only
+    tar=$(ls "$cache/src/download/$name"_*.orig.tar.*)
+    mkdir "$cache/src/$name"
+    tar -xf "$tar" -C "$cache/src/$name" --strip-components=1 >"$log" 2>&1 ||
+        fail_log "cannot unpack the release of $name"
+    source_version=$(basename "$tar" | sed 's/^[^_]*_\([0-9.]*[0-9]\).*/\1/')
 }
 
 # Is version $1 at least $2?
@@ -224,6 +246,31 @@ check_wolfssl()
     fi
 }
 
+# The distribution has it too, but not as the static library that we bring along (Debian 13), or not
+# at all (Debian 12). One file of C, to which the distribution's changes mean nothing.
+setup_yyjson()
+{
+    is_ready yyjson && return 0
+    say "building yyjson"
+    fetch_release yyjson
+    version_at_least "$source_version" "$yyjson_version_min" ||
+        die "the distribution's yyjson is $source_version: $yyjson_version_min is needed"
+    rm -rf "$cache/yyjson"
+    mkdir -p "$cache/yyjson/include" "$cache/yyjson/lib"
+    (build_yyjson "$cache/yyjson") >"$log" 2>&1 || fail_log "yyjson does not build"
+    rm -rf "$cache/src/yyjson"
+    write_stamp yyjson "$source_version"
+}
+
+build_yyjson()
+{
+    set -e
+    cd "$cache/src/yyjson/src"
+    gcc -O3 -g -fPIC -fno-omit-frame-pointer -c yyjson.c
+    ar rcs "$1/lib/libyyjson.a" yyjson.o
+    cp yyjson.h "$1/include"
+}
+
 # What CMake reads; written only where it changes, as a change configures everything anew.
 write_deps()
 {
@@ -235,6 +282,9 @@ write_deps()
         printf 'set(HS_WOLFSSL_VERSION %s)\n' "$(lib_version wolfssl)"
         printf 'set(HS_WOLFSSL_INCLUDE "%s")\n' "$cache/wolfssl/include"
         printf 'set(HS_WOLFSSL_LIBRARY "%s")\n' "$cache/wolfssl/lib/libwolfssl.a"
+        printf 'set(HS_YYJSON_VERSION %s)\n' "$(lib_version yyjson)"
+        printf 'set(HS_YYJSON_INCLUDE "%s")\n' "$cache/yyjson/include"
+        printf 'set(HS_YYJSON_LIBRARY "%s")\n' "$cache/yyjson/lib/libyyjson.a"
     )
     [ "$(cat "$cache/deps.cmake" 2>/dev/null)" = "$new" ] ||
         printf '%s\n' "$new" >"$cache/deps.cmake"

@@ -1,5 +1,5 @@
-# Finds what the set-up prepared: liburing (>= 2.9) and wolfSSL from the cache folder, whose place
-# is computed here as deploy/lib.sh computes it; the others from the distribution.
+# Finds what the set-up prepared: liburing (>= 2.9), wolfSSL and yyjson from the cache folder, whose
+# place is computed here as deploy/lib.sh computes it; the others from the distribution.
 
 function(hs_cache_dir out)
     set(root "$ENV{HTTPSHARD_CACHE}")
@@ -40,11 +40,12 @@ function(hs_import name include library)
 endfunction()
 
 # deps.cmake is written by deploy/setup last, once all is built:
-# HS_URING_VERSION, HS_URING_INCLUDE, HS_URING_LIBRARY, and the same three for HS_WOLFSSL.
+# HS_URING_VERSION, HS_URING_INCLUDE, HS_URING_LIBRARY, and the same three for HS_WOLFSSL
+# and HS_YYJSON.
 hs_cache_dir(HS_CACHE)
 if(NOT EXISTS ${HS_CACHE}/deps.cmake)
-    message(FATAL_ERROR "${HS_CACHE}/deps.cmake is missing: liburing and wolfSSL were not set up "
-                        "for this system and user. Run ./deploy/setup")
+    message(FATAL_ERROR "${HS_CACHE}/deps.cmake is missing: liburing, wolfSSL and yyjson were not "
+                        "set up for this system and user. Run ./deploy/setup")
 endif()
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${HS_CACHE}/deps.cmake)
 include(${HS_CACHE}/deps.cmake)
@@ -53,6 +54,10 @@ if(HS_URING_VERSION VERSION_LESS 2.9)
     message(FATAL_ERROR "liburing ${HS_URING_VERSION} is older than 2.9. Run ./deploy/setup")
 endif()
 hs_import(uring ${HS_URING_INCLUDE} ${HS_URING_LIBRARY})
+if(NOT HS_YYJSON_LIBRARY)
+    message(FATAL_ERROR "yyjson was not set up yet. Run ./deploy/setup")
+endif()
+hs_import(yyjson ${HS_YYJSON_INCLUDE} ${HS_YYJSON_LIBRARY})
 if(HTTPSHARD_TLS)
     hs_import(wolfssl ${HS_WOLFSSL_INCLUDE} ${HS_WOLFSSL_LIBRARY})
     set_target_properties(hs::wolfssl PROPERTIES INTERFACE_LINK_LIBRARIES m)

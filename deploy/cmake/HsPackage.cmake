@@ -2,6 +2,8 @@
 #   include/httpshard/*.h, lib/libhttpshard.{a,so}, bin/httpshard, and for those who build on it
 #   pkg-config's httpshard.pc and httpshard-static.pc, and CMake's find_package(httpshard).
 # liburing comes along as lib/httpshard/liburing.a, since the static library needs that very one.
+# yyjson does for users of either library, who read documents with it: the shared one keeps its own
+# to itself, and both are of one version. Its header is include/httpshard/yyjson.h.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -13,18 +15,18 @@ set(HS_LINK_LIBS hs::uring Threads::Threads)
 foreach(name IN LISTS HS_SYSTEM_NAMES)
     list(APPEND HS_LINK_LIBS hs::${name})
 endforeach()
-set(HS_BUNDLED hs::uring)
+set(HS_BUNDLED hs::uring hs::yyjson)
 if(HTTPSHARD_TLS)
     list(APPEND HS_LINK_LIBS hs::wolfssl)
     list(APPEND HS_BUNDLED hs::wolfssl)
 endif()
 
 add_library(httpshard_static STATIC ${HS_OBJECT_LIST})
-target_link_libraries(httpshard_static PRIVATE ${HS_LINK_LIBS})
+target_link_libraries(httpshard_static PUBLIC hs::yyjson PRIVATE ${HS_LINK_LIBS})
 
 add_library(httpshard_shared SHARED ${HS_OBJECT_LIST})
-target_link_libraries(httpshard_shared PRIVATE hs_compile ${HS_LINK_LIBS})
-# liburing's and wolfSSL's symbols stay inside: a program may bring its own.
+target_link_libraries(httpshard_shared PUBLIC hs::yyjson PRIVATE hs_compile ${HS_LINK_LIBS})
+# The symbols of what is linked in stay inside: a program may bring its own.
 target_link_options(httpshard_shared PRIVATE -Wl,--exclude-libs,ALL)
 if(HS_LTO)
     target_link_options(httpshard_shared PRIVATE -flto=auto -O2)
@@ -47,6 +49,7 @@ endforeach()
 install(TARGETS httpshard_static httpshard_shared EXPORT httpshardTargets
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/httpshard
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${HS_YYJSON_INCLUDE}/yyjson.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/httpshard)
 
 # What the static library needs besides, under our own folder so that it is in nobody's way.
 set(HS_PC_BUNDLED "")

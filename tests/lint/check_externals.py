@@ -1,5 +1,5 @@
-"""liburing, hwloc and threads are shard's, c-ares is net's, wolfSSL tls's, libidn2,
-libpsl and what decodes bodies http's; public headers show none of them."""
+"""liburing, hwloc and threads are shard's, c-ares is net's, wolfSSL tls's, libidn2, libpsl and what
+decodes bodies http's, yyjson app's; public headers show none of them."""
 import os
 import re
 
@@ -16,6 +16,7 @@ OWNERS = {
     r"libpsl\.h": "http",
     r"zlib\.h|brotli/.*|zstd(_\w+)?\.h": "http",
     r"wolfssl/.*": "tls",
+    r"yyjson\.h": "app",
 }
 
 
@@ -46,6 +47,8 @@ BAD = [
     {"net/a.c": "#include <zstd_errors.h>\n"},
     {"app/a.c": "#include <libpsl.h>\n"},
     {"http/hs_a.h": "#include <brotli/decode.h>\n"},
+    {"http/a.c": "#include <yyjson.h>\n"},
+    {"app/hs_a.h": "#include <yyjson.h>\n"},
 ]
 GOOD = [
     {"shard/a.c": "#include <liburing.h>\n#include <pthread.h>\n"},
@@ -53,5 +56,6 @@ GOOD = [
     {"tls/a.c": "#include <wolfssl/ssl.h>\n"},
     {"net/a.c": "#include <ares.h>\n"},
     {"http/a.c": "#include <zlib.h>\n#include <zstd.h>\n"},
+    {"app/a.c": "#include <yyjson.h>\n"},
     {"tests/plain/a.c": "#include <pthread.h>\n"},
 ]

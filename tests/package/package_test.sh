@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The package as a user has it: installs the build to a prefix of its own, builds the example
 # hello.c against what was installed, five ways, and asks each program with curl until SIGTERM
-# ends it.
+# ends it. What reads JSON is built two ways.
 # Usage: package_test.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 
@@ -55,8 +55,12 @@ export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
 # What is installed shows nothing of ours that is private, and nothing of what we stand on.
 headers=$prefix/include/httpshard
 [ -f "$headers/hs_app.h" ] || fail "hs_app.h is not installed"
-if find "$headers" -type f ! -name 'hs_*.h' | grep .; then fail "a private header is installed"; fi
-if grep -rnE "include.*(liburing|hwloc|wolfssl|idn2|zlib|brotli|zstd|psl|<ares)" "$headers"; then
+# yyjson's is there for whoever reads a document of hs_json.h.
+if find "$headers" -type f ! -name 'hs_*.h' ! -name yyjson.h | grep .; then
+    fail "a private header is installed"
+fi
+if grep -nE "^ *# *include.*(liburing|hwloc|wolfssl|idn2|zlib|brotli|zstd|psl|<ares|yyjson)" \
+    "$headers"/hs_*.h; then
     fail "a header shows a library"
 fi
 if nm -D --defined-only "$libdir/libhttpshard.so" | awk '{ print $NF }' | grep -v '^hs_'; then
@@ -79,6 +83,32 @@ libraries=$(ldd "$work/httpshard")
 [[ $libraries == *libhttpshard* ]] || fail "the shared program is not shared"
 libraries=$(ldd "$work/httpshard-static")
 [[ $libraries != *libhttpshard* ]] || fail "the static program is shared"
+
+# A document of ours is read with yyjson's own functions, those that are not inline too.
+cat >"$work/json.c" <<'END'
+#include <httpshard/hs_json.h>
+#include <httpshard/yyjson.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+    yyjson_doc *doc;
+    if (!hs_ok(hs_json_parse(hs_mem_system(), HS_SPAN("{\"a\": [1, 2]}"), NULL, &doc, NULL)))
+        return 1;
+    char *text = yyjson_val_write(yyjson_doc_ptr_get(doc, "/a"), 0, NULL);
+    puts(text ? text : "no text");
+    free(text);
+    yyjson_doc_free(doc);
+    return 0;
+}
+END
+for kind in httpshard httpshard-static; do
+    # shellcheck disable=SC2046
+    gcc -std=c17 -Wall -Wextra -Werror -fno-lto -o "$work/json" "$work/json.c" \
+        $(pkg-config --cflags --libs "$kind") >"$work/out" 2>&1 || fail "JSON by pkg-config $kind"
+    [ "$("$work/json")" = '[1,2]' ] || fail "JSON by pkg-config $kind: not read"
+    printf 'ok: JSON by pkg-config %s\n' "$kind"
+done
 
 # find_package
 mkdir "$work/cmake"
