@@ -41,6 +41,7 @@ static const own_code own_codes[HS_E_MAX_] = {
     [HS_E_FORBIDDEN] = {"HS_E_FORBIDDEN", "not allowed by the caller", HS_ERR_USAGE},
     [HS_E_REDIRECT] = {"HS_E_REDIRECT", "redirected, or too often", HS_ERR_PROTOCOL},
     [HS_E_CODING] = {"HS_E_CODING", "a broken or unwanted content coding", HS_ERR_PROTOCOL},
+    [HS_E_JSON] = {"HS_E_JSON", "a text that is no JSON", HS_ERR_PROTOCOL},
 };
 
 static hs_err_kind class_of_errno(int errno_value)

@@ -40,6 +40,7 @@ enum {
     HS_E_FORBIDDEN,    /* an address or a target that the caller did not allow */
     HS_E_REDIRECT,     /* redirected, where that is an error, or too often */
     HS_E_CODING,       /* a content coding that is broken, or that nobody asked for */
+    HS_E_JSON,         /* a text that is no JSON */
     HS_E_MAX_
 };
 

@@ -129,6 +129,12 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 #define HS_LINGER_MS 2000
 #define HS_LINGER_BYTES_MAX (256u * 1024)
 
+/* A JSON text: as long as a response's body may be by default. And how deep it may go: what walks a
+ * document by recursion has a fiber's stack, where so many calls fit. Texts that people or programs
+ * write for each other stay below a tenth of it. */
+#define HS_JSON_BYTES_MAX (16u * 1024 * 1024)
+#define HS_JSON_DEPTH_MAX 128
+
 /* TLS handshakes of a shard that are under way. Each takes about 20 KiB and the time of one round
  * trip: at the tenth of a second that is far away, four times what a core can compute. */
 #define HS_TLS_HANDSHAKES_MAX 4096

@@ -212,7 +212,9 @@ struct fetch {
     bool held;    /* the stream is */
     hs_chain queue;
     hs_fetch_reader reader;
-    hs_promise *wanted; /* what hs_fetch_bytes or _next gave */
+    hs_promise *wanted;   /* what hs_fetch_bytes or _next gave */
+    hs_fetch_maker maker; /* make NULL: the bytes themselves are wanted */
+    void *made;
     uint8_t *whole;
     size_t whole_len, whole_cap;
     uint64_t whole_max, discarded;

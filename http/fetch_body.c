@@ -198,12 +198,31 @@ static void tell_promise(fetch *f)
         return;
     if (!hs_ok(f->err)) {
         hs_promise_settle(promise, fetch_error_outcome(f));
+    } else if (f->mode == BODY_WHOLE && f->maker.make) {
+        hs_promise_settle(promise, hs_value_owned(f->made, f->maker.drop));
     } else if (f->mode == BODY_WHOLE) {
-        f->piece = hs_span_of(f->whole, f->whole_len);
         hs_promise_settle(promise, hs_value(&f->piece));
     } else {
         hs_promise_settle(promise, hs_value(NULL));
     }
+}
+
+/* All of it is there: what becomes of it. */
+static hs_err whole(fetch *f)
+{
+    HS_ENSURE(grow(f, 0), -ENOMEM); /* of an empty body, too */
+    f->whole[f->whole_len] = '\0';
+    f->piece = hs_span_of(f->whole, f->whole_len);
+    if (!f->maker.make)
+        return HS_OK;
+    char text[HS_FETCH_WHY_BYTES] = "";
+    f->err = f->maker.make(f->piece, text, &f->made, f->maker.ctx);
+    if (hs_ok(f->err))
+        return HS_OK;
+    f->phase = HS_FETCH_BODY;
+    fetch_error_set(f, f->err, text[0] ? text : NULL);
+    f->phase = HS_FETCH_DONE;
+    return HS_OK;
 }
 
 /* Nothing is queued any more, or nothing of it is worth anything. */
@@ -215,10 +234,8 @@ static hs_err tell_end(fetch *f)
         f->mode = BODY_TOLD;
         f->reader.end(&f->res, f->err, f->reader.ctx);
     } else if (f->mode == BODY_WHOLE) {
-        if (hs_ok(f->err)) {
-            HS_ENSURE(grow(f, 0), -ENOMEM); /* of an empty body, too */
-            f->whole[f->whole_len] = '\0';
-        }
+        if (hs_ok(f->err))
+            HS_TRY(whole(f));
         tell_promise(f);
         f->mode = BODY_TOLD;
     } else if (f->mode == BODY_PIECES) {

@@ -58,7 +58,7 @@ static hs_promise *refuse(const fetch *f, int32_t code)
     return hs_promise_settled(f->client->shard, hs_error(hs_err_of(code)));
 }
 
-static hs_promise *collect(hs_fetch_res *res, uint64_t bytes_max)
+static hs_promise *collect(hs_fetch_res *res, uint64_t bytes_max, const hs_fetch_maker *maker)
 {
     fetch *f = fetch_of(res);
     HS_ASSERT(bytes_max < SIZE_MAX / 4);
@@ -70,18 +70,27 @@ static hs_promise *collect(hs_fetch_res *res, uint64_t bytes_max)
     f->mode = BODY_WHOLE;
     f->whole_max = bytes_max ? bytes_max : f->client->options.body_bytes_max;
     f->wanted = promise;
+    f->maker = *maker;
     fetch_body_soon(f);
     return promise;
 }
 
+static const hs_fetch_maker as_it_is;
+
 hs_promise *hs_fetch_bytes(hs_fetch_res *res, uint64_t bytes_max)
 {
-    return collect(res, bytes_max);
+    return collect(res, bytes_max, &as_it_is);
 }
 
 hs_promise *hs_fetch_text(hs_fetch_res *res, uint64_t bytes_max)
 {
-    return collect(res, bytes_max); /* all have the NUL */
+    return collect(res, bytes_max, &as_it_is); /* all have the NUL */
+}
+
+hs_promise *hs_fetch_make(hs_fetch_res *res, uint64_t bytes_max, const hs_fetch_maker *maker)
+{
+    HS_ASSERT(maker->make != NULL);
+    return collect(res, bytes_max, maker);
 }
 
 hs_promise *hs_fetch_next(hs_fetch_res *res)

@@ -310,6 +310,24 @@ HS_API hs_promise *hs_fetch_bytes(hs_fetch_res *res, uint64_t bytes_max);
 /* The same with a NUL behind it, which the span does not count. */
 HS_API hs_promise *hs_fetch_text(hs_fetch_res *res, uint64_t bytes_max);
 
+/* Makes something else of a whole body: a document, a picture. */
+typedef struct hs_fetch_maker {
+    /* Called once, when all of the body is there; it is borrowed until the return, and has a NUL
+     * behind it. Sets *out, the promise's value; or returns why there is none, and may say more in
+     * `text`, which has room for HS_FETCH_WHY_BYTES: it goes into the hs_fetch_error. */
+    hs_err (*make)(hs_span body, char *text, void **out, void *ctx);
+    hs_drop_fn *drop; /* frees a value that nobody received; may be NULL */
+    void *ctx;
+} hs_fetch_maker;
+
+#define HS_FETCH_WHY_BYTES 160
+
+/* The whole body, made into something else, which does not belong to the response: fulfilled with
+ * what maker->make has set. `maker` is copied. Errors: as hs_fetch_bytes, and those of `make`.
+ * hs_json.h has one for JSON. */
+HS_API hs_promise *hs_fetch_make(hs_fetch_res *res, uint64_t bytes_max,
+                                 const hs_fetch_maker *maker);
+
 /* The next piece: fulfilled with a const hs_span *, which stays until the next call, or with NULL
  * at the end. One at a time. Errors: as hs_fetch_bytes. */
 HS_API hs_promise *hs_fetch_next(hs_fetch_res *res);

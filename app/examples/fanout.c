@@ -3,6 +3,7 @@
  *   UPSTREAM=http://127.0.0.1:9000 [ALLOW=10.20.0.0/16] ./fanout --listen 127.0.0.1:8080
  *   GET /all        {"plaintext":"Hello, World!","json":...}: as slow as the slowest of them
  *   GET /check?URL  the status of a URL that a stranger named: public addresses, and ALLOW
+ *   GET /message    what the upstream's JSON has as "message"
  *   GET /timer      answers at once, however slow the upstreams are */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 
 #include <httpshard/hs_app.h>
 #include <httpshard/hs_fetch.h>
+#include <httpshard/hs_json.h>
+#include <httpshard/yyjson.h>
 
 #define PARTS 4
 #define BODY_BYTES_MAX 4096
@@ -73,6 +76,40 @@ static hs_err all(hs_req *req, hs_res *res, void *ctx)
     return HS_OK;
 }
 
+/* The answer to a response whose body is JSON. */
+static void answer_message(hs_res *res, hs_fetch_res *there)
+{
+    yyjson_doc *doc;
+    hs_err err = hs_await(hs_fetch_json(there, NULL), &doc);
+    if (!hs_ok(err)) {
+        const hs_fetch_error *why = hs_fetch_why(there);
+        hs_res_text(res, 502, hs_span_str(why ? why->text : hs_err_text(err)));
+        return;
+    }
+    yyjson_val *message = yyjson_obj_get(yyjson_doc_get_root(doc), "message");
+    if (yyjson_is_str(message))
+        hs_res_text(res, 200, hs_span_of(yyjson_get_str(message), yyjson_get_len(message)));
+    else
+        hs_res_text(res, 502, HS_SPAN("no message\n"));
+    yyjson_doc_free(doc);
+}
+
+static hs_err message(hs_req *req, hs_res *res, void *ctx)
+{
+    char url[512];
+    hs_fetch_res *there;
+    hs_client *client = hs_app_client(req);
+    (void)ctx;
+    if (!client)
+        return hs_err_of(-ENOMEM);
+    int n = snprintf(url, sizeof url, "%s/json", upstream);
+    hs_fetch_options o = {.cancel = hs_req_cancel(req)};
+    HS_TRY(hs_await(hs_fetch(client, hs_span_of(url, (size_t)n), &o), &there));
+    answer_message(res, there);
+    hs_fetch_res_free(there);
+    return HS_OK;
+}
+
 static hs_err check(hs_req *req, hs_res *res, void *ctx)
 {
     char status[8];
@@ -113,6 +150,7 @@ int main(int argc, char **argv)
     hs_app_use_client(app, &o);
     hs_app_get_async(app, "/all", all, NULL);
     hs_app_get_async(app, "/check", check, NULL);
+    hs_app_get_async(app, "/message", message, NULL);
     hs_app_get(app, "/timer", timer, NULL);
     return hs_app_main(app, argc, argv);
 }

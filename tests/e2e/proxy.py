@@ -142,6 +142,29 @@ class Fanout(unittest.TestCase):
                         conn.close()
                     self.assertIsNone(json.loads(waits.answer().body)["plaintext"])
 
+    def test_json_is_read(self):
+        with Program() as upstream, before(upstream.url, FANOUT) as server:
+            with server.connect() as conn:
+                answer = conn.get("/message")
+        self.assertEqual((answer.status, answer.body), (200, b"Hello, World!"))
+
+    def test_what_is_no_json_is_told_with_its_place(self):
+        cases = [(b'{\n "message": }', b"127.0.0.1: JSON, line 2, column 13: "),
+                 (b'{"message": 1}', b"no message"), (b"[]", b"no message")]
+        for body, text in cases:
+            with self.subTest(body=body), socket.create_server(("127.0.0.1", 0)) as upstream:
+                url = f"http://127.0.0.1:{upstream.getsockname()[1]}"
+                with before(url, FANOUT) as server, server.connect() as conn:
+                    conn.send(b"GET /message HTTP/1.1\r\nHost: t\r\n\r\n")
+                    there = upstream.accept()[0]
+                    there.recv(4096)
+                    there.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
+                                  b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                    answer = conn.answer()
+                    there.close()
+                self.assertEqual(answer.status, 502)
+                self.assertIn(text, answer.body)
+
     def test_a_stranger_s_url_leads_to_public_addresses_alone(self):
         with Program() as upstream, before(upstream.url, FANOUT) as server:
             port = upstream.url.rpartition(":")[2]
