@@ -5,6 +5,10 @@
  * Tested by: tests/unit/http_fetch_time.c. */
 #include "client.h"
 
+/* How often, in the time that a request may make no progress, its progress is looked at. A fourth
+ * of that time is the error. */
+#define SEND_LOOKS 4
+
 static uint64_t after(uint64_t from_ns, uint32_t ms)
 {
     return ms == HS_FETCH_NEVER ? UINT64_MAX : from_ns + ms * HS_MSEC_NS;
@@ -51,7 +55,11 @@ static void on_timer(hs_timer *timer)
 hs_err fetch_time_look(fetch *f)
 {
     /* Far enough for ever, and no overflow of what is added to it. */
-    uint64_t due = HS_MIN(fetch_time_due(f), client_now(f->client) + (UINT64_C(1) << 60));
+    uint64_t now = client_now(f->client);
+    uint64_t due = HS_MIN(fetch_time_due(f), now + (UINT64_C(1) << 60));
+    /* Nobody tells that bytes of the request went out: they are looked for. */
+    if (f->phase == HS_FETCH_SEND && f->times.idle_ms != HS_FETCH_NEVER)
+        due = HS_MIN(due, now + f->times.idle_ms * HS_MSEC_NS / SEND_LOOKS);
     if (hs_timer_active(&f->timer) && f->due_ns <= due)
         return HS_OK;
     f->due_ns = due;
