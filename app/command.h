@@ -1,4 +1,5 @@
-/* The command line of a server program: main.c takes it apart, main_tls.c its part about TLS. */
+/* The command line of a server program: main.c takes it apart, main_tls.c its part about TLS, and
+ * both need command.c. */
 #pragma once
 
 #include "app.h"
@@ -19,10 +20,14 @@ typedef struct word_flag {
     int (*take)(command *cmd, const char *value);
 } word_flag;
 
+/* command.c */
+
 /* Say what is wrong with a flag. Returns the exit status. */
 int bad_usage(const command *cmd, const char *flag, const char *why);
 /* --listen, and the address's place among them; its exit status. */
 int add_listen(command *cmd, const char *value);
+
+/* main_tls.c */
 
 /* The flags about TLS; the last one's name is NULL. */
 extern const word_flag tls_flags[];
