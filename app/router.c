@@ -29,7 +29,7 @@ void hs_app_route(hs_app *app, uint32_t methods, const char *path, hs_http_handl
 static void run_async(hs_req *req, hs_res *res, void *ctx)
 {
     const route *r = ctx;
-    HS_ASSERT(r->async != NULL);
+    HS_ASSERT(r->async != NULL && r->label != NULL);
     hs_http_run_async(req, res, r->label, r->async, r->async_ctx);
 }
 

@@ -24,6 +24,7 @@ hs_app *hs_app_create(void)
 void hs_app_destroy(hs_app *app)
 {
     HS_ASSERT(app->group == NULL);
+    HS_ASSERT(!app->shards && !app->tls_box);
     hs_mem_give(app->mem, app, sizeof *app, HS_CACHE_LINE);
 }
 
@@ -43,6 +44,7 @@ static void accepted(hs_stream *s, hs_listener *listener, void *ctx)
 {
     const app_shard *as = ctx;
     (void)listener;
+    HS_ASSERT(as->shard == hs_shard_self());
     hs_http_serve(as->server, s);
 }
 
@@ -84,6 +86,7 @@ static hs_err listen_all(app_shard *as)
 
 static void close_listeners(app_shard *as)
 {
+    HS_ASSERT(as->shard == hs_shard_self());
     while (as->listeners_len > 0)
         hs_listener_close(as->listeners[--as->listeners_len]);
 }
@@ -91,7 +94,9 @@ static void close_listeners(app_shard *as)
 static hs_err shard_start(hs_shard *shard, void *ctx)
 {
     hs_app *app = ctx;
+    HS_ASSERT(hs_shard_id(shard) < app->shards_len);
     app_shard *as = &app->shards[hs_shard_id(shard)];
+    HS_ASSERT(!as->app && !as->server);
     as->app = app;
     as->shard = shard;
     hs_tcp_options o = {
@@ -146,6 +151,7 @@ static void shard_end(hs_shard *shard, void *ctx)
 {
     hs_app *app = ctx;
     app_shard *as = &app->shards[hs_shard_id(shard)];
+    HS_ASSERT(shard == hs_shard_self());
     hs_timer_cancel(shard, &as->drain);
     free_shard(as);
 }
@@ -223,6 +229,7 @@ hs_err hs_app_start(hs_app *app, const hs_app_options *options)
 {
     HS_ASSERT(options != NULL);
     HS_ASSERT(app->group == NULL);
+    HS_ASSERT(!app->shards && !app->tls_box);
     HS_TRY(app->err);
     HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
     app->options = *options;

@@ -24,6 +24,7 @@ static h1_async *async_of(h1_session *x)
 hs_cancel *hs_req_cancel(hs_req *req)
 {
     h1_session *x = session_of_req(req);
+    HS_ASSERT(async_shard(x) == hs_shard_self());
     h1_async *a = async_of(x);
     if (a && !a->cancel) {
         a->cancel = hs_cancel_create(async_shard(x));
@@ -108,6 +109,7 @@ static void drop_piece(h1_session *x, h1_async *a)
 hs_promise *hs_req_next(hs_req *req)
 {
     h1_session *x = session_of_req(req);
+    HS_ASSERT(async_shard(x) == hs_shard_self());
     h1_async *a = async_of(x);
     if (!a)
         return failed(x, -ENOMEM);
@@ -144,6 +146,7 @@ static void collected(hs_req *req, hs_span body, void *ctx)
 hs_promise *hs_req_whole(hs_req *req, uint64_t bytes_max)
 {
     h1_session *x = session_of_req(req);
+    HS_ASSERT(async_shard(x) == hs_shard_self());
     h1_async *a = async_of(x);
     hs_promise *p = a ? hs_promise_create(async_shard(x)) : NULL;
     if (!p)
@@ -163,6 +166,7 @@ hs_promise *hs_req_whole(hs_req *req, uint64_t bytes_max)
 hs_promise *hs_res_drained(hs_res *res)
 {
     h1_session *x = session_of_res(res);
+    HS_ASSERT(async_shard(x) == hs_shard_self());
     if (res->state == RES_DONE)
         return failed(x, x->conn->phase == CONN_OVER ? -ECANCELED : HS_E_USAGE);
     if (!hs_res_full(res))

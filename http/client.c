@@ -104,6 +104,7 @@ hs_err hs_client_create(hs_shard *shard, const hs_client_options *options, hs_cl
 
 void hs_client_drain(hs_client *client)
 {
+    HS_ASSERT(client->shard == hs_shard_self());
     client->draining = true;
     while (!hs_list_empty(&client->resting))
         client_conn_close(HS_CONTAINER_OF(client->resting.next, client_conn, oldest));

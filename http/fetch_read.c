@@ -49,6 +49,7 @@ void hs_fetch_pause(hs_fetch_res *res)
 void hs_fetch_resume(hs_fetch_res *res)
 {
     fetch *f = fetch_of(res);
+    HS_ASSERT(f->client->shard == hs_shard_self());
     f->paused = false;
     fetch_body_soon(f);
 }
@@ -96,6 +97,7 @@ hs_promise *hs_fetch_make(hs_fetch_res *res, uint64_t bytes_max, const hs_fetch_
 hs_promise *hs_fetch_next(hs_fetch_res *res)
 {
     fetch *f = fetch_of(res);
+    HS_ASSERT(f->client->shard == hs_shard_self());
     if (f->mode == BODY_KEPT)
         f->mode = BODY_PIECES;
     if (f->mode != BODY_PIECES || f->wanted)

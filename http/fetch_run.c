@@ -190,6 +190,7 @@ void hs_fetch_end(hs_fetch_sink *sink, hs_err why)
 {
     static const char no_body[] = "the request's body could not be made";
     fetch *f = HS_CONTAINER_OF(sink, fetch, sink);
+    HS_ASSERT(f->client->shard == hs_shard_self());
     fetch_enter(f);
     hs_err err = fetch_send_end(f, why);
     if (f->phase != HS_FETCH_DONE && !hs_ok(err))

@@ -107,6 +107,7 @@ void hs_http_server_destroy(hs_http_server *server)
 /* Closing a connection never ends it inside the call, so the list stays as it is. */
 void hs_http_server_drain(hs_http_server *server)
 {
+    HS_ASSERT(server->shard == hs_shard_self());
     server->draining = true;
     hs_list_each (node, &server->conns_all)
         conn_drain(HS_CONTAINER_OF(node, h1_conn, link));
@@ -114,6 +115,7 @@ void hs_http_server_drain(hs_http_server *server)
 
 void hs_http_server_abort(hs_http_server *server)
 {
+    HS_ASSERT(server->shard == hs_shard_self());
     server->draining = true;
     hs_list_each (node, &server->conns_all)
         conn_abort(HS_CONTAINER_OF(node, h1_conn, link));

@@ -556,6 +556,7 @@ void hs_dns_cancel(hs_dns *dns, hs_dns_op *op)
 
 void hs_dns_destroy(hs_dns *dns)
 {
+    HS_ASSERT(!dns || dns->shard == hs_shard_self());
     if (dns)
         dns->ops->destroy(dns);
 }

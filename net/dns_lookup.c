@@ -115,6 +115,7 @@ static hs_err start(collector *c, hs_span name, int family)
 
 hs_promise *hs_dns_lookup(hs_dns *dns, hs_span name, int family, hs_cancel *cancel)
 {
+    HS_ASSERT(dns->shard == hs_shard_self());
     const hs_mem *mem = hs_shard_mem(dns->shard);
     collector *c = hs_mem_take_zero(mem, sizeof *c, 16);
     hs_promise *promise = c ? hs_promise_create(dns->shard) : NULL;

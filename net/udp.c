@@ -233,6 +233,7 @@ size_t hs_udp_unsent(const hs_udp_sock *s)
 
 void hs_udp_pause(hs_udp_sock *s)
 {
+    HS_ASSERT(s->udp->shard == hs_shard_self());
     s->paused = true;
     if (hs_op_active(&s->in))
         hs_io_cancel(hs_shard_io(s->udp->shard), &s->in);
@@ -240,12 +241,14 @@ void hs_udp_pause(hs_udp_sock *s)
 
 void hs_udp_resume(hs_udp_sock *s)
 {
+    HS_ASSERT(s->udp->shard == hs_shard_self());
     s->paused = false;
     udp_recv_start(s);
 }
 
 void hs_udp_close(hs_udp_sock *s)
 {
+    HS_ASSERT(s->udp->shard == hs_shard_self());
     if (s->state == UDP_OPEN)
         begin_close(s, 0);
 }

@@ -210,6 +210,7 @@ void tls_accept_ended(tls_conn *c)
 
 void hs_tls_abort_handshakes(hs_tls *tls)
 {
+    HS_ASSERT(tls->shard == hs_shard_self());
     hs_list *lists[] = {&tls->waiting, &tls->busy};
     for (size_t i = 0; i < HS_ARRAY_LEN(lists); i++)
         while (!hs_list_empty(lists[i]))
