@@ -1,4 +1,4 @@
-"""nginx and haproxy as neighbours: asked by our client, and in front of our server.
+"""nginx, haproxy and node as neighbours: asked by our client, and in front of our server.
 
 They get their listening sockets from the test, so that no port is fixed, and keep all that they
 write in a folder of their own."""
@@ -21,6 +21,7 @@ from program import Connection, Program, main
 TEXT = b"Hello, World!"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 HAPROXY = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+NODE = shutil.which("node")
 # One in which nothing repeats, and one that a coding makes far smaller.
 FILES = {"empty": b"", "hello": TEXT, "random": os.urandom(100 * 1024),
          "large": b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(5 << 15)),
@@ -203,6 +204,17 @@ def haproxy(ours, ours_secure):
                                                  secure_server=server, other_server=other,
                                                  **fds).encode())
     peer.run([HAPROXY, "-db", "-f", path])
+    return peer
+
+
+def node(*_):
+    """A server of node's, which is before nobody."""
+    peer = Peer("plain", *(["tls"] if tls.CERTS else []))
+    words = [str(s.fileno()) for s in peer.sockets.values()]
+    if tls.CERTS:
+        words += [tls.path("server.pem"), tls.path("server.key")]
+    peer.run([NODE, os.path.join(os.path.dirname(os.path.abspath(__file__)), "upstream.js"),
+              *words])
     return peer
 
 
@@ -423,6 +435,25 @@ class Haproxy(Case):
             self.assertEqual(len(conn.get("/secure/bytes/5000000").body), 5_000_000)
             self.assertEqual(conn.get("/other/plaintext").status, 503)
         self.posts(b"/secure", FILES["large"])
+
+
+@unittest.skipUnless(NODE, "node is not installed")
+class Node(Case):
+    make = staticmethod(node)
+
+    def test_bodies_both_ways(self):
+        sent = self.peer.file("sent", FILES["random"])
+        for entry in self.entries():
+            for size in (0, 1, 1_000_000):
+                self.same(self.body(self.peer.url(entry, f"/{size}")), b"n" * size, entry)
+            self.same(self.body("-d", f"@{sent}", self.peer.url(entry, "/echo")),
+                      FILES["random"], entry)
+
+    def test_connections_are_kept(self):
+        for entry in self.entries():
+            told = self.told("--parallel", "1", *[self.peer.url(entry, "/13")] * 5)
+            self.assertEqual([one["reused"] for one in told], [False] + [True] * 4, entry)
+            self.assertEqual({one["status"] for one in told}, {200})
 
 
 if __name__ == "__main__":
