@@ -154,6 +154,11 @@ class Testssl(Server):
         "cert_revocation": "their root has no service to ask; stapling is for tls_ocsp.py",
         "engine_problem": "the scanner's own openssl is without GOST",
     }
+    # What it may be unable to look at.
+    UNSEEN = {
+        "sessionresumption_ticket": "its client may leave before a ticket of TLS 1.3, which comes "
+                                    "after the handshake, is there; tls.py resumes sessions",
+    }
 
     def scan(self, *flags):
         folder = tempfile.mkdtemp()
@@ -175,7 +180,8 @@ class Testssl(Server):
     def test_nothing_of_medium_severity_or_worse(self):
         found = self.scan()
         bad = [f for f in found if f["severity"] not in self.FINE and
-               re.sub(" .*", "", f["id"]) not in self.EXPECTED]
+               re.sub(" .*", "", f["id"]) not in self.EXPECTED and
+               not (f["severity"] == "WARN" and f["id"] in self.UNSEEN)]
         self.assertEqual(bad, [])
         fine = {f["id"] for f in found if f["severity"] == "OK"}
         self.assertLessEqual({"TLS1_2", "TLS1_3", "heartbleed", "CCS", "ROBOT", "fallback_SCSV",
