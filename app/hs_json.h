@@ -52,7 +52,7 @@ HS_API HS_NODISCARD hs_err hs_json_parse(const hs_mem *mem, hs_span text,
 /* The body of a response, parsed: fulfilled with a yyjson_doc *, which is the receiver's
  * (yyjson_doc_free) and outlives the response, but not the shard. The status and the Content-Type
  * are not looked at, as with json() of the Fetch Standard: they are the caller's to judge.
- * It is parsed in one go, on the shard, which takes about 3 ms for 1 MiB. Errors: as
+ * It is parsed in one go, on the shard, which others wait for: keep bytes_max small. Errors: as
  * hs_fetch_bytes and hs_json_parse; a hs_fetch_error says at which line and column. Shard: owner
  * only. */
 HS_API hs_promise *hs_fetch_json(hs_fetch_res *res, const hs_json_limits *limits);

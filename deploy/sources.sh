@@ -27,7 +27,8 @@ write_source_list()
     base=$(awk '$2 !~ /-/ { print $1; exit }' <<<"$mirrors")
     security=$(awk '$2 ~ /-security$/ { print $1; exit }' <<<"$mirrors")
     [ -n "$base" ] || die "apt knows no Debian archive here: its source packages are needed for" \
-        "liburing >= $uring_version_min and wolfSSL >= $wolfssl_version_min"
+        "liburing >= $uring_version_min, wolfSSL >= $wolfssl_version_min and" \
+        "yyjson >= $yyjson_version_min"
     [ -r "$keyring" ] || die "$keyring is missing: install debian-archive-keyring"
 
     suite=$source_suite_floor
