@@ -44,6 +44,10 @@ set(HS_SANITIZER_ENV
 # that none of them runs alone at the end.
 set(HS_LONG_KINDS package lint sim e2e perf fuzz plain)
 
+# Seconds after which a test hangs. It is no measure of speed: a slow machine with others on it
+# takes ten times as long as a good one, and may stand still for a while besides.
+set(HS_TEST_TIMEOUT 900)
+
 function(hs_register_test name label timeout)
     add_test(NAME ${label}.${name} COMMAND ${HS_RUN_PREFIX} ${ARGN})
     set(cost 0)
@@ -114,13 +118,13 @@ function(hs_unit_test name)
     endif()
     hs_test_program(unit_${name} ${ARGN})
     target_link_libraries(unit_${name} PRIVATE hs_criterion)
-    hs_register_test(${name} unit 120 $<TARGET_FILE:unit_${name}>)
+    hs_register_test(${name} unit ${HS_TEST_TIMEOUT} $<TARGET_FILE:unit_${name}>)
 endfunction()
 
 function(hs_plain_or_sim_test label name)
     cmake_parse_arguments(PARSE_ARGV 2 arg "" "TIMEOUT" "ARGS")
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 300)
+        set(arg_TIMEOUT ${HS_TEST_TIMEOUT})
     endif()
     hs_test_program(${label}_${name} ${arg_UNPARSED_ARGUMENTS})
     hs_register_test(${name} ${label} ${arg_TIMEOUT} $<TARGET_FILE:${label}_${name}> ${arg_ARGS})
@@ -155,21 +159,21 @@ function(hs_fuzz_target name)
         if(HTTPSHARD_LONG_TESTS)
             set(seconds 600)
         endif()
-        math(EXPR timeout "${seconds} + 120")
+        math(EXPR timeout "${seconds} + ${HS_TEST_TIMEOUT}")
         hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
-            -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048
+            -max_total_time=${seconds} -timeout=300 -rss_limit_mb=2048
             -print_final_stats=1 -artifact_prefix=${found}/ ${found}/corpus ${corpus})
     else()
         hs_test_program(${target} ${arg_UNPARSED_ARGUMENTS}
                         ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c)
-        hs_register_test(${name} fuzz 120 $<TARGET_FILE:${target}> ${corpus})
+        hs_register_test(${name} fuzz ${HS_TEST_TIMEOUT} $<TARGET_FILE:${target}> ${corpus})
     endif()
 endfunction()
 
 function(hs_script_test name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "LABEL;TIMEOUT" "COMMAND")
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 300)
+        set(arg_TIMEOUT ${HS_TEST_TIMEOUT})
     endif()
     hs_register_test(${name} ${arg_LABEL} ${arg_TIMEOUT} ${arg_COMMAND})
     if(arg_SERIAL)

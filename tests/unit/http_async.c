@@ -424,7 +424,7 @@ static void each_fails(bool chain)
     }
 }
 
-Test(http_async, each_allocation_fails_once, .timeout = 60)
+Test(http_async, each_allocation_fails_once, .timeout = 600)
 {
     each_fails(false);
     each_fails(true);

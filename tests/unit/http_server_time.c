@@ -521,7 +521,7 @@ static bool scene(uint64_t n, bool fail_on)
     return failed;
 }
 
-Test(http_server_time, memory_fails, .timeout = 100)
+Test(http_server_time, memory_fails, .timeout = 600)
 {
     memset(long_head, 'x', sizeof long_head - 1);
     static const char start[] = "GET /hello HTTP/1.1\r\nHost: a\r\nX-Long: ";

@@ -230,7 +230,7 @@ static bool scene(uint64_t n, bool fail_on)
     return failed;
 }
 
-Test(net_listener, memory_fails, .timeout = 60)
+Test(net_listener, memory_fails, .timeout = 600)
 {
     for (int on = 0; on < 2; on++) {
         uint64_t n = 1;

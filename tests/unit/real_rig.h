@@ -138,7 +138,7 @@ static inline void real_fini(real *r)
 }
 
 #define REAL_TEST_ON(suite, name, backend)                                                         \
-    Test(suite, name##_on_##backend, .timeout = 60)                                                \
+    Test(suite, name##_on_##backend, .timeout = 600)                                               \
     {                                                                                              \
         real_init(&real_one, real_make_##backend);                                                 \
         name(&real_one);                                                                           \

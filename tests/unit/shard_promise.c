@@ -449,7 +449,7 @@ Test(shard_promise, what_is_left_at_the_end_is_dropped_and_counted)
 
 #define MANY 1000000u
 
-Test(shard_promise, a_million_adopt_each_other_without_stack, .timeout = 100)
+Test(shard_promise, a_million_adopt_each_other_without_stack, .timeout = 600)
 {
     rig_init();
     hs_promise *first = make(), *last = first;
@@ -468,7 +468,7 @@ Test(shard_promise, a_million_adopt_each_other_without_stack, .timeout = 100)
     rig_fini();
 }
 
-Test(shard_promise, a_million_derived_ones_need_no_stack, .timeout = 100)
+Test(shard_promise, a_million_derived_ones_need_no_stack, .timeout = 600)
 {
     rig_init();
     hs_promise *first = make(), *last = first;
@@ -487,7 +487,7 @@ static void drop_handle(void *value)
     hs_promise_drop(value);
 }
 
-Test(shard_promise, a_million_that_are_each_other_s_values_are_freed_without_stack, .timeout = 100)
+Test(shard_promise, a_million_that_are_each_other_s_values_are_freed_without_stack, .timeout = 600)
 {
     rig_init();
     hs_promise *last = hs_promise_settled(b.shard, value_made(8));

@@ -408,7 +408,7 @@ static uint32_t run_seed(uint64_t seed)
     return connected;
 }
 
-Test(shard_sim_connect, every_connect_ends_once_under_drawn_faults, .timeout = 100)
+Test(shard_sim_connect, every_connect_ends_once_under_drawn_faults, .timeout = 600)
 {
     uint32_t least = UINT32_MAX, most = 0;
     for (uint64_t seed = 1; seed <= 200; seed++) {

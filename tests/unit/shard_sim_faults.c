@@ -239,7 +239,7 @@ static uint64_t run_seed(uint64_t seed, uint64_t *bytes_back)
     return hash;
 }
 
-Test(shard_sim_faults, echoes_come_back_whole_or_the_connection_was_harmed, .timeout = 100)
+Test(shard_sim_faults, echoes_come_back_whole_or_the_connection_was_harmed, .timeout = 600)
 {
     uint64_t least = UINT64_MAX, most = 0;
     for (uint64_t seed = 1; seed <= 100; seed++) {
