@@ -31,6 +31,9 @@ static void print_help(void)
            "  --redirect HOW      follow, error or manual (default: follow)\n"
            "  --retries N         repeat what can be repeated (default: 0)\n"
            "  --max-time SECONDS  for each URL (default: no limit)\n"
+           "  --connect-timeout SECONDS\n"
+           "                      to find the host (default: 5), to connect, for a proxy's tunnel\n"
+           "                      and for the TLS handshake (10 each)\n"
            "  --parallel N        how many at a time (default: %d)\n"
            "\n"
            "Exits with 0 where all came, 1 where one did not, 2 for a bad command line.\n",
@@ -83,6 +86,15 @@ static int take_number(const char *flag, const char *value, uint64_t min, uint64
     return 0;
 }
 
+/* curl's has one time for all of this together. */
+static int take_connect_timeout(fetch_args *a, const char *flag, const char *value)
+{
+    hs_fetch_times *t = &a->options.times;
+    int status = take_number(flag, value, 1, 86400, 1000, &t->connect_ms);
+    t->resolve_ms = t->tunnel_ms = t->tls_ms = t->connect_ms;
+    return status;
+}
+
 /* A flag with a value. Returns the exit status. */
 static int take_value(fetch_args *a, const char *flag, const char *value)
 {
@@ -94,6 +106,8 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         return take_number(flag, value, 0, 100, 1, &a->options.retries);
     if (strcmp(flag, "--max-time") == 0)
         return take_number(flag, value, 1, 86400, 1000, &a->options.times.total_ms);
+    if (strcmp(flag, "--connect-timeout") == 0)
+        return take_connect_timeout(a, flag, value);
     if (strcmp(flag, "--parallel") == 0)
         return take_number(flag, value, 1, PARALLEL_MAX, 1, &a->parallel);
     if (strcmp(flag, "-X") == 0)

@@ -72,11 +72,10 @@ HS_API hs_client *hs_app_client(const hs_req *req);
 HS_API hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options *options);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
- * --unix-mode, --io, --drain, --log-level, --stall-ms, --fiber-stack, --blocking-threads,
- * --tls-...,
- * --help, --version), serve until SIGINT or SIGTERM, drain, and return the process's exit status: 0
- * after a drain, 1 when it could not start, 2 for a bad command line, 3 when requests were cut off
- * by the end of the drain time or by a second signal. */
+ * --unix-mode, --io, --drain, --timeout, --log-level, --stall-ms, --fiber-stack,
+ * --blocking-threads, --tls-..., --help, --version), serve until SIGINT or SIGTERM, drain, and
+ * return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a bad command
+ * line, 3 when requests were cut off by the end of the drain time or by a second signal. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -96,6 +95,7 @@ typedef struct hs_app_options {
      * `alpn` is set by the application. */
     const hs_tls_options *tls;
     uint32_t listen_plain; /* of listen[i]: bit i */
+    uint32_t handshake_ms; /* as hs_tls_shard_options */
 } hs_app_options;
 
 #define HS_APP_LISTEN_MAX 16

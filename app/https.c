@@ -93,6 +93,7 @@ hs_err app_tls_start(app_shard *as)
     hs_tcp_options tcp = {.accepted = accepted, .ctx = as};
     hs_tls_shard_options tls = {
         .owner_bytes = (uint32_t)hs_http_conn_bytes(),
+        .handshake_ms = as->app->options.handshake_ms,
         .ready = ready,
         .ctx = as,
         .plain_answer = hs_span_of(plain_answer, sizeof plain_answer - 1),

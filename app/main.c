@@ -41,6 +41,10 @@ static void print_help(const command *cmd)
         "  --io HOW            uring, epoll, or auto: io_uring, and epoll where that is denied\n"
         "                      (default: auto)\n"
         "  --drain SECONDS     how long requests under way may take after SIGTERM (default: 30)\n"
+        "  --timeout SECONDS   how long a client may keep us waiting, for whatever it is\n"
+        "                      (default: 10 for a TLS handshake, for a head and for more of a "
+        "body,\n"
+        "                      30 to take more of an answer, 60 between requests)\n"
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
         "  --stall-ms MS       name handlers that hold their shard longer; 0: do not (default: "
         "%d)\n"
@@ -72,26 +76,27 @@ static bool unix_mode(const char *text, uint32_t *out)
 
 /* ---- flags ---- */
 
-/* A flag whose value is a number: option = value * scale. */
+/* A flag whose value is a number: field = value * scale. */
 typedef struct number_flag {
     const char *name;
     uint64_t min, max;
     uint32_t scale;
-    size_t option; /* where in hs_app_options; a uint32_t */
+    size_t field; /* where in command; a uint32_t */
     const char *wants;
 } number_flag;
 
 static const number_flag number_flags[] = {
-    {"--cores", 1, HS_SHARDS_MAX, 1, offsetof(hs_app_options, cores),
+    {"--cores", 1, HS_SHARDS_MAX, 1, offsetof(command, options.cores),
      "wants a number from 1 to 256"},
-    {"--drain", 0, 86400, 1000, offsetof(hs_app_options, drain_ms),
+    {"--drain", 0, 86400, 1000, offsetof(command, options.drain_ms),
      "wants seconds, from 0 to 86400"},
-    {"--stall-ms", 0, STALL_MS_MAX, 1, offsetof(hs_app_options, stall_ms),
+    {"--timeout", 1, 86400, 1000, offsetof(command, timeout_ms), "wants seconds, from 1 to 86400"},
+    {"--stall-ms", 0, STALL_MS_MAX, 1, offsetof(command, options.stall_ms),
      "wants milliseconds, from 0 to 60000"},
     {"--fiber-stack", HS_FIBER_STACK_BYTES_MIN >> 10, HS_FIBER_STACK_BYTES_MAX >> 10, 1024,
-     offsetof(hs_app_options, fiber_stack_bytes), "wants KiB, from 16 to 1048576"},
+     offsetof(command, options.fiber_stack_bytes), "wants KiB, from 16 to 1048576"},
     {"--blocking-threads", 1, HS_BLOCKING_THREADS_MAX, 1,
-     offsetof(hs_app_options, blocking_threads), "wants a number from 1 to 1024"},
+     offsetof(command, options.blocking_threads), "wants a number from 1 to 1024"},
 };
 
 static int take_number(command *cmd, const number_flag *flag, const char *value)
@@ -99,8 +104,8 @@ static int take_number(command *cmd, const number_flag *flag, const char *value)
     uint64_t n;
     if (!hs_span_u64(hs_span_str(value), flag->max, &n) || n < flag->min)
         return bad_usage(cmd, flag->name, flag->wants);
-    uint32_t option = (uint32_t)n * flag->scale;
-    memcpy((uint8_t *)&cmd->options + flag->option, &option, sizeof option);
+    uint32_t field = (uint32_t)n * flag->scale;
+    memcpy((uint8_t *)cmd + flag->field, &field, sizeof field);
     return EXIT_FINE;
 }
 
@@ -303,12 +308,23 @@ static void reload(void *ctx)
     (void)err; /* it is in the log, and the server goes on */
 }
 
+static void set_timeout(hs_app *app, command *cmd)
+{
+    hs_http_options *o = hs_app_http_options(app);
+    uint32_t ms = cmd->timeout_ms;
+    if (ms == 0)
+        return;
+    o->head_ms_max = o->idle_ms_max = o->body_ms_window = o->send_ms_max = ms;
+    cmd->options.handshake_ms = ms;
+}
+
 static int serve(hs_app *app, command *cmd)
 {
     uint32_t shards = cmd->options.cores;
     hs_err err = shards ? HS_OK : hs_group_default_shards(&shards);
     if (hs_ok(err) && !enough_files(cmd, shards))
         return EXIT_FAILED;
+    set_timeout(app, cmd);
     hs_group_block_signals();
     if (hs_ok(err))
         err = hs_app_start(app, &cmd->options);
