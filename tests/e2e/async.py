@@ -107,12 +107,17 @@ class Waiting(Example):
 
     def test_what_computes_for_long_delays_no_other_connection(self):
         server = self.start()
-        slow = self.in_flight(server, "/primes/2000000")
-        for _ in range(20):
-            with server.connect() as conn:
-                self.assertEqual(conn.get("/sleep/0").body, b"slept\n")
-        self.assertTrue(self.silent(slow), "others took longer than 2 million numbers")
-        self.assertEqual(slow.answer().body, b"148933\n")
+        # More of it where the machine held up the others.
+        for numbers, primes in ((2_000_000, 148_933), (10_000_000, 664_579)):
+            slow = self.in_flight(server, f"/primes/{numbers}")
+            for _ in range(20):
+                with server.connect() as conn:
+                    self.assertEqual(conn.get("/sleep/0").body, b"slept\n")
+            alone = self.silent(slow)
+            self.assertEqual(slow.answer().body, b"%d\n" % primes)
+            if alone:
+                break
+        self.assertTrue(alone, f"others took longer than {numbers} numbers")
         with server.connect() as conn:
             self.assertEqual(conn.get("/primes/100").body, b"25\n")
         self.ends_well(server)
@@ -203,6 +208,8 @@ class Stop(Example):
             with server.connect() as conn:
                 while len(ends) < 200:
                     self.assertEqual(conn.get("/sleep/1").status, 200)
+            for conn in waiting:
+                conn.was_read()
             server.signal(signal.SIGTERM)
             status = server.wait()
         finally:

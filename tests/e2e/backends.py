@@ -41,7 +41,7 @@ def environment(**changes):
 def have_uring():
     """Whether io_uring can be used here at all."""
     with Program(env=environment()) as server:
-        return "io=uring" in server.said()
+        return "io=uring" in server.stop()
 
 
 def have_filters():
@@ -93,7 +93,7 @@ class Denied(Serves):
                     with Program(*flags, cores=2, prefix=(DENY, denied),
                                  env=environment()) as server:
                         self.smoke(server)
-                        said = server.said()
+                        said = server.stop()
                     self.assertRegex(said, cause + r": using epoll; to allow: .*\n")
                     self.assertIn(remedy, said)
                     self.assertIn("io=epoll", said)
@@ -116,7 +116,7 @@ class Denied(Serves):
                 with Program("--io", "epoll", prefix=(DENY, denied),
                              env=environment()) as server:
                     self.smoke(server)
-                    said = server.said()
+                    said = server.stop()
                 self.assertIn("io=epoll", said)
                 self.assertNotIn("io_uring", said)
 
@@ -131,7 +131,7 @@ class Chosen(Serves):
                 env = environment(HS_IO=said) if said else environment()
                 with Program(*flags, env=env) as server:
                     self.smoke(server)
-                    self.assertRegex(server.said(), f"io={expected} ")
+                    self.assertRegex(server.stop(), f"io={expected} ")
 
     def test_what_is_no_backend(self):
         got = run([program.PROGRAM, *LISTEN, "--io", "kqueue"])
@@ -149,7 +149,7 @@ class SwitchedOff(Serves):
         env = environment(HS_CAPS_DISABLE=names, **environ)
         with Program(cores=2, env=env) as server:
             self.smoke(server)
-            return server.said()
+            return server.stop()
 
     def test_each_one(self):
         found = switches()

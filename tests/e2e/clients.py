@@ -98,8 +98,8 @@ class Curl(ClientCase):
 
     @needs("curl")
     def test_expect_100_continue(self):
-        got = self.curl("-v", "-H", "Expect: 100-continue", "-d", "after the go-ahead",
-                        f"{self.url}/echo")
+        got = self.curl("-v", "-H", "Expect: 100-continue", "--expect100-timeout", "300",
+                        "-d", "after the go-ahead", f"{self.url}/echo")
         self.assertEqual(got.stdout, "after the go-ahead")
         self.assertIn("< HTTP/1.1 100", got.stderr)
 
@@ -165,7 +165,7 @@ class Wrk(ClientCase):
 
 class Ab(ClientCase):
     def ab(self, *words):
-        result = run(["ab", "-q", "-n", "3000", "-c", "16", *words])
+        result = run(["ab", "-q", "-s", "300", "-n", "3000", "-c", "16", *words])
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, r"Complete requests:\s+3000\n")
         self.assertRegex(result.stdout, r"Failed requests:\s+0\n")
@@ -192,7 +192,7 @@ class Ab(ClientCase):
 
 class Hey(ClientCase):
     def hey(self, *words):
-        result = run(["hey", "-n", "2000", "-c", "20", *words])
+        result = run(["hey", "-t", "0", "-n", "2000", "-c", "20", *words])
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, r"\[200\]\s+2000 responses")
         self.assertNotIn("Error distribution", result.stdout)

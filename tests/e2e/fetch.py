@@ -1,6 +1,7 @@
 """`httpshard fetch` as people use it: against the server itself, and against servers that a test
 scripts byte by byte."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,14 +23,19 @@ ECHO = ["-H", "Content-Type: text/plain"]
 ENV = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
+# It waits for others as long as a test does: they may be held up.
+FETCH = ("fetch", "--connect-timeout", str(PATIENCE))
+
+
 def fetch(*words, env=None, **options):
-    return run([program.PROGRAM, "fetch", *words], stdin=subprocess.DEVNULL,
+    return run([program.PROGRAM, *FETCH, *words], stdin=subprocess.DEVNULL,
                env={**ENV, **(env or {})}, **options)
 
 
 class Scripted:
     """A server that answers each connection with the next of `answers`, bytes as they are, and
-    remembers what it was asked. It closes after each."""
+    remembers what it was asked. It ends after each, and waits until the other side has, too: a
+    socket that is closed while something is unread resets the connection."""
 
     def __init__(self, *answers):
         self.answers = answers
@@ -52,7 +58,11 @@ class Scripted:
                         break
                     asked += got
                 self.asked.append(asked.decode("latin-1"))
-                conn.sendall(answer)
+                with contextlib.suppress(ConnectionError):
+                    conn.sendall(answer)
+                    conn.shutdown(socket.SHUT_WR)
+                    while conn.recv(65536):
+                        pass
 
     def __enter__(self):
         return self

@@ -16,7 +16,7 @@ import unittest
 
 import fetch as client
 import tls
-from program import Connection, Program, main
+from program import Connection, Program, established, main
 
 TEXT = b"Hello, World!"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
@@ -93,9 +93,9 @@ global
     maxconn 200
 defaults
     mode http
-    timeout connect 60s
-    timeout client 60s
-    timeout server 60s
+    timeout connect 300s
+    timeout client 300s
+    timeout server 300s
     http-reuse always
 frontend plain
     bind fd@{plain}
@@ -111,7 +111,7 @@ frontend brief
 {secure_listen}
 backend ours
     http-request replace-path /ours(/.*) \\1
-    server ours 127.0.0.1:{ours}
+    server ours 127.0.0.1:{ours} pool-purge-delay 300s
 backend secure
     http-request replace-path /secure(/.*) \\1
     {secure_server}
@@ -216,13 +216,6 @@ def node(*_):
     peer.run([NODE, os.path.join(os.path.dirname(os.path.abspath(__file__)), "upstream.js"),
               *words])
     return peer
-
-
-def established(port):
-    """How many connections there are to a port of ours (proc(5))."""
-    with open("/proc/net/tcp", encoding="ascii") as file:
-        lines = [line.split() for line in file.readlines()[1:]]
-    return sum(words[1].endswith(f":{port:04X}") and words[3] == "01" for words in lines)
 
 
 class Case(unittest.TestCase):

@@ -51,12 +51,22 @@ def run(command, timeout=PATIENCE, **options):
                           timeout=timeout, **options)
 
 
+def established(port):
+    """How many connections there are to a port of ours (proc(5)), by IPv4."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        lines = [line.split() for line in file.readlines()[1:]]
+    return sum(words[1].endswith(f":{port:04X}") and words[3] == "01" for words in lines)
+
+
 class Program:
-    """A running httpshard. On leaving it is told to stop and must then end well by itself."""
+    """A running httpshard. On leaving it is told to stop and must then end well by itself.
+
+    It waits for its clients as long as a test does, unless a test says otherwise: one that was held
+    up for as long as a server waits for anybody is not to find its connection closed."""
 
     def __init__(self, *flags, cores=1, listen=("127.0.0.1:0",), prefix=(), path=None,
                  preexec=None, env=None):
-        words = [*prefix, path or PROGRAM, "--cores", str(cores)]
+        words = [*prefix, path or PROGRAM, "--cores", str(cores), "--timeout", str(PATIENCE)]
         for address in listen:
             words += ["--listen", address]
         self.output = tempfile.TemporaryFile()
@@ -88,6 +98,12 @@ class Program:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"httpshard did not end within {PATIENCE} s") from None
+
+    def stop(self):
+        """All that it has said, at the end: its log is written by a thread that may be late."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0, self.said()
+        return self.said()
 
     def kill(self):
         self.process.kill()

@@ -12,6 +12,7 @@ import unittest
 
 import program
 import tls
+from fetch import FETCH
 from program import main, needs, PATIENCE, run
 from tls import Server, pair, path
 
@@ -124,7 +125,7 @@ class Fetch(unittest.TestCase):
                         port = int(line.split(b":")[-1])
                         break
                 self.assertGreater(port, 0)
-                return run([program.PROGRAM, "fetch", *out, "--cacert", path("ca.pem"), *flags,
+                return run([program.PROGRAM, *FETCH, *out, "--cacert", path("ca.pem"), *flags,
                             *[f"https://localhost:{port}/"] * times], stdin=subprocess.DEVNULL)
             finally:
                 server.kill()

@@ -15,7 +15,7 @@ import unittest
 from xml.etree import ElementTree
 
 import tls
-from program import LONG, SLOW, Program, main, needs, run
+from program import LONG, PATIENCE, Program, main, needs, run
 from tls import Server, pair, path
 
 PROXY = os.environ.get("HTTPSHARD_PROXY", "")
@@ -47,7 +47,7 @@ def hello(suites, version):
 class Hellos(Server):
     def answer(self, suites, version="1.2"):
         """The first record's type and, of an alert, what it says."""
-        with socket.create_connection(("127.0.0.1", self.port), 10 * SLOW) as sock:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
             sock.sendall(hello(suites, version))
             with sock.makefile("rb") as file:
                 head = file.read(5)
@@ -78,8 +78,9 @@ class Sslscan(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         with Program(*BOTH) as server:
-            done = run(["sslscan", "--no-colour", "--show-sigs", "--sni-name=server.test",
-                        "--xml=-", f"127.0.0.1:{server.port}"])
+            done = run(["sslscan", "--no-colour", "--timeout=60", "--connect-timeout=300",
+                        "--show-sigs", "--sni-name=server.test", "--xml=-",
+                        f"127.0.0.1:{server.port}"])
         cls.found = ElementTree.fromstring(done.stdout[done.stdout.index("<?xml"):])
 
     def all(self, kind):

@@ -16,8 +16,11 @@ function answer(req, res) {
     res.end(Buffer.alloc(Number(req.url.slice(1)), 'n'));
 }
 
-http.createServer(answer).listen({ fd: Number(plain) });
+// For longer than any client rests, also where the machine holds it up: node's own is 5 s.
+const patience = { keepAliveTimeout: 300_000 };
+
+http.createServer(patience, answer).listen({ fd: Number(plain) });
 if (secure) {
-    const options = { cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
+    const options = { ...patience, cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
     https.createServer(options, answer).listen({ fd: Number(secure) });
 }

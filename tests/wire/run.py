@@ -19,13 +19,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import script
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECEIVE_BYTES = 1 << 16
-START_S = 30  # a sanitizer's start on a busy machine
-STOP_S = 30
+# After which it hangs. A machine that is shared may stand still for a while.
+START_S = 300
+STOP_S = 300
+# What comes out after this long may be the machine's fault: a peer that is held up for longer than
+# the server waits for it (HS_LINGER_MS is the shortest of such times) meets a reset. Then it is
+# played again, but not for ever: a server that hangs is to be found before the test's own end.
+DISTURBED_S = 1
+AGAIN_MAX = 20
 CUT_PAUSE_S = 0.002  # long enough for the server to read what came before a cut
 
 
@@ -225,16 +232,38 @@ def ways(sequence):
             yield f"cut at {at}", lambda a, at=at: play(sequence, a, at)
 
 
-def run(sequence, address):
+class Again:
+    """How often something may still be played again, in all."""
+
+    def __init__(self, left):
+        self.left = left
+        self.lock = threading.Lock()
+
+    def take(self):
+        with self.lock:
+            self.left -= 1
+            return self.left >= 0
+
+
+def play_way(way, address, again):
+    """What went wrong, or None."""
+    while True:
+        began = time.monotonic()
+        try:
+            way(address)
+            return None
+        except (Failure, OSError) as error:
+            if time.monotonic() < began + DISTURBED_S or not again.take():
+                return error
+
+
+def run(sequence, address, again):
     """How often `sequence` was played, and what went wrong first."""
     played = 0
     for name, way in ways(sequence):
         played += 1
-        try:
-            way(address)
-        except Failure as failure:
-            return played, f"{sequence.place}: {sequence.name} ({name}): {failure}"
-        except OSError as error:
+        error = play_way(way, address, again)
+        if error is not None:
             return played, f"{sequence.place}: {sequence.name} ({name}): {error}"
     return played, None
 
@@ -267,8 +296,9 @@ def main():
     server = Server(os.fspath(options.server), options.argument)
     faults = []
     played = 0
+    again = Again(0 if options.must_fail else AGAIN_MAX)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        results = pool.map(lambda s: run(s, server.address), sequences)
+        results = pool.map(lambda s: run(s, server.address, again), sequences)
         for sequence, (count, fault) in zip(sequences, results):
             played += count
             if options.must_fail:
