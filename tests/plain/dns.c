@@ -19,14 +19,15 @@
 #include "hs_dns.h"
 #include "hs_group.h"
 
-enum { ANY = -1, ERR_ANY = 1000 };
+/* LATE: any, and the server may be held up for longer than it is waited for: then once more. */
+enum { ANY = -1, LATE = -2, ERR_ANY = 1000 };
 
 /* One lookup, and what it must come to. */
 typedef struct step {
     const char *name;
     int32_t err[2]; /* IPv6, IPv4; ERR_ANY: any error */
     uint32_t len[2];
-    int asked; /* how many questions reach the server for it; ANY */
+    int asked; /* how many questions reach the server for it; ANY; LATE */
 } step;
 
 /* What runs now. Only its shard touches it while that is there. */
@@ -136,9 +137,9 @@ static void check_step(const step *s)
         CHECK(run.len[i] == s->len[i]);
     }
     uint32_t asked = dns_server_asked(server) - run.asked_before;
-    if (s->asked != ANY && asked != (uint32_t)s->asked)
+    if (s->asked >= 0 && asked != (uint32_t)s->asked)
         fprintf(stderr, "%s: %u questions\n", s->name, asked);
-    CHECK(s->asked == ANY || asked == (uint32_t)s->asked);
+    CHECK(s->asked < 0 || asked == (uint32_t)s->asked);
 }
 
 static void on_answer(hs_dns_op *op, const hs_dns_answer *a)
@@ -172,8 +173,17 @@ static void look_up(const char *name)
         run.told();
 }
 
+static bool none_came(void)
+{
+    return run.err[0].code == HS_E_NAME_TIMEOUT || run.err[1].code == HS_E_NAME_TIMEOUT;
+}
+
 static void next_step(void)
 {
+    if (run.at && run.at->asked == LATE && none_came() && ++run.ticks < 2000) {
+        look_up(run.at->name);
+        return;
+    }
     if (run.at) {
         check_step(run.at);
         run.at++;
@@ -296,7 +306,7 @@ static void test_silence(void)
     static const step steps[] = {
         {"silent.test.", {HS_E_NAME_TIMEOUT, HS_E_NAME_TIMEOUT}, {0, 0}, ANY},
         {"garbage.test.", {ERR_ANY, ERR_ANY}, {0, 0}, ANY}, /* c-ares 1.34: no answer at all */
-        {"four.test", {NONE, 0}, {0, 1}, ANY},
+        {"four.test", {NONE, 0}, {0, 1}, LATE},
         {NULL, {0, 0}, {0, 0}, 0},
     };
     run.steps = steps;
@@ -324,8 +334,8 @@ static int other_server(bool refuses, char *addr, size_t room)
 
 static void test_other_servers(void)
 {
-    static const step fine[] = {{"both.test", {0, 0}, {1, 2}, ANY}, {NULL, {0, 0}, {0, 0}, 0}};
-    static const step gone[] = {{"both.test", {FAILED, FAILED}, {0, 0}, 0},
+    static const step fine[] = {{"both.test", {0, 0}, {1, 2}, LATE}, {NULL, {0, 0}, {0, 0}, 0}};
+    static const step gone[] = {{"both.test", {FAILED, FAILED}, {0, 0}, ANY},
                                 {NULL, {0, 0}, {0, 0}, 0}};
     char addr[32], both[80];
     for (int refuses = 0; refuses < 2; refuses++) {
@@ -339,6 +349,7 @@ static void test_other_servers(void)
             run.steps = gone;
             run.options.servers = addr;
             run.options.try_ms = 100;
+            run.options.lookup_ms = 60000;
             run_scenario("nobody is there");
         }
         close(fd);
@@ -413,9 +424,11 @@ static void test_cancel(void)
 {
     run.begin = begin_cancels;
     run.told = told_never;
+    run.options.try_ms = run.options.lookup_ms = 300000;
     run_scenario("cancel");
     run.begin = begin_silent;
     run.told = told_never;
+    run.options.try_ms = run.options.lookup_ms = 300000;
     run_scenario("a stop while a server does not answer");
 }
 

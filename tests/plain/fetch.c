@@ -16,6 +16,7 @@
 
 #define BIG_BYTES ((size_t)5 * 1000 * 1000)
 #define CROWD 300
+#define PATIENCE_MS (300 * 1000)
 
 static struct {
     hs_addr addr;
@@ -94,6 +95,7 @@ static hs_err start_server(hs_shard *shard)
 {
     hs_http_options ho;
     hs_http_options_init(&ho);
+    ho.head_ms_max = ho.body_ms_window = PATIENCE_MS; /* a client may be held up */
     hs_tcp_options to = {.owner_bytes = (uint32_t)hs_http_conn_bytes(), .accepted = on_accepted};
     HS_TRY(hs_http_server_create(shard, &ho, handle, NULL, &t.server));
     HS_TRY(hs_tcp_create(shard, &to, &t.tcp));

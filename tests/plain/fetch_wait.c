@@ -9,6 +9,8 @@
 #include "hs_http_server.h"
 #include "hs_res.h"
 
+#define PATIENCE_MS (300 * 1000)
+
 static struct {
     hs_addr addr;
     hs_tcp *tcp;
@@ -57,6 +59,7 @@ static hs_err on_start(hs_shard *shard, void *ctx)
     hs_http_options ho;
     (void)ctx;
     hs_http_options_init(&ho);
+    ho.head_ms_max = ho.body_ms_window = PATIENCE_MS; /* a client may be held up */
     hs_tcp_options to = {.owner_bytes = (uint32_t)hs_http_conn_bytes(), .accepted = on_accepted};
     HS_TRY(hs_http_server_create(shard, &ho, handle, NULL, &t.server));
     HS_TRY(hs_tcp_create(shard, &to, &t.tcp));

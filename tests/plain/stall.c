@@ -24,6 +24,11 @@
 #include "tsan.h"
 
 #define SHARDS 2
+#ifdef HS_TSAN
+#define UNDER_TSAN true
+#else
+#define UNDER_TSAN false
+#endif
 
 typedef void work_fn(hs_shard *s);
 
@@ -236,30 +241,26 @@ static uint64_t counted(const char *name)
     return hs_counters_find(hs_shard_counters(hs_group_shard(rig.group, 1)), name);
 }
 
-/* A watchdog that got no processor saw nothing, or not whose it was: then for longer. */
-static const char *ask_and_read(work_fn *work, const char *label)
-{
-    for (rig.hold_ms = 100;; rig.hold_ms *= 2) {
-        uint32_t done = atomic_load(&rig.done);
-        ask(work, label);
-        wait_done(done + 1);
-        const char *line = wait_line_for(label, 2000);
-        if (line)
-            return line;
-        fprintf(stderr, "%s: %" PRIu64 " ms were not seen\n", label, rig.hold_ms);
-    }
-}
-
-/* It took at least rig.hold_ms, but a watchdog that was late itself has not seen all of that. */
-static void check_line(const char *line, const char *label, const char *function)
+/* Hold the shard, and find a line that says so and has `stack` in it. A watchdog that got no
+ * processor saw nothing, or not all of it, or not whose it was: then for longer, and not within the
+ * second in which a label has no other line. */
+static void expect_line(work_fn *work, const char *label, const char *stack)
 {
     char words[64];
     snprintf(words, sizeof words, "warn shard=1 stall: %s held its shard for ", label);
-    if (!strstr(line, words) || !strstr(line, function) || !strstr(line, "(limit 10 ms)") ||
-        number_after(line, words) < 10) {
-        fprintf(stderr, "%s, %s: %s\n", label, function, line);
-        exit(1);
+    for (rig.hold_ms = 100; rig.hold_ms < 30000; rig.hold_ms *= 2) {
+        uint32_t done = atomic_load(&rig.done);
+        ask(work, label);
+        wait_done(done + 1);
+        const char *line = wait_line_for(words, 2000);
+        if (line && strstr(line, stack) && strstr(line, "(limit 10 ms)") &&
+            number_after(line, words) >= 10)
+            return;
+        fprintf(stderr, "%s, %s, %" PRIu64 " ms: %s\n", label, stack, rig.hold_ms,
+                line ? line : "not seen");
+        sleep_here(1100);
     }
+    exit(1);
 }
 
 /* ---- what is promised ---- */
@@ -268,9 +269,9 @@ static void who_holds_a_shard_is_named(void)
 {
     open_rig(10);
     (void)wait_line("io=");
-    check_line(ask_and_read(burn_long, "/burn"), "/burn", "burn_here+0x");
-    check_line(ask_and_read(sleep_long, "/sleep/*"), "/sleep/*", "sleep_here+0x");
-    check_line(ask_and_read(read_long, "/read"), "/read", "read_long+0x");
+    expect_line(burn_long, "/burn", "burn_here+0x");
+    expect_line(sleep_long, "/sleep/*", "sleep_here+0x");
+    expect_line(read_long, "/read", "read_long+0x");
     CHECK(counted("stalls") >= 3);
     CHECK(counted("stall_ms") >= 3 * 10);
     close_rig();
@@ -318,7 +319,7 @@ static void an_idle_group_wakes_nobody_and_is_watched_again(void)
         after = switches_of_watchdog();
     } while (after != before);
     (void)wait_line("io=");
-    check_line(ask_and_read(sleep_long, "/late"), "/late", "sleep_here+0x");
+    expect_line(sleep_long, "/late", "sleep_here+0x");
     close_rig();
 }
 
@@ -327,7 +328,7 @@ static void one_that_does_not_end_is_named_before(void)
     open_rig(10);
     ask(until_enough, "/hang");
     const char *line = wait_line("still holds its shard");
-    CHECK(strstr(line, "warn shard=1 stall: /hang ") && strstr(line, "sleep_here+0x"));
+    CHECK(strstr(line, "warn shard=1 stall: /hang ") && strstr(line, "until_enough+0x"));
     atomic_store(&rig.enough, true);
     wait_done(1);
     close_rig();
@@ -345,11 +346,14 @@ static void burn_short(hs_shard *s)
 static void many_stalls_make_few_lines(void)
 {
     uint64_t begun = clock_ns(CLOCK_MONOTONIC), told = 0, lines = 0;
+    uint32_t stalls = 0;
     open_rig(5);
-    for (uint32_t i = 1; i <= 40; i++) {
-        ask(burn_short, "/often");
-        wait_done(i);
-    }
+    do { /* again if the watchdog was held up for all of that */
+        for (int i = 0; i < 40; i++) {
+            ask(burn_short, "/often");
+            wait_done(++stalls);
+        }
+    } while (counted("stalls") == 0 && stalls < 1000);
     /* The watchdog may still be about to count the last ones. */
     uint64_t before = counted("stalls");
     close_rig();
@@ -365,8 +369,8 @@ static void many_stalls_make_few_lines(void)
         lines++;
         at = end;
     }
-    fprintf(stderr, "%" PRIu64 " of 40 stalls seen, %" PRIu64 " told in %" PRIu64 " lines\n",
-            before, told, lines);
+    fprintf(stderr, "%" PRIu64 " of %u stalls seen, %" PRIu64 " told in %" PRIu64 " lines\n",
+            before, stalls, told, lines);
     CHECK(before > 0);
     CHECK(told >= before);
     CHECK(lines <= 2 * (seconds + 2));
@@ -411,18 +415,21 @@ static void fast_begin(hs_shard *s)
     CHECK(hs_ok(hs_call_op_start(hs_shard_peer(s, 0), &fast_state.call)));
 }
 
-/* ThreadSanitizer stops the threads for its own sake, for as long as it likes. */
+/* ThreadSanitizer stops the threads for its own sake, for as long as it likes. And one of a guest's
+ * processors that its host stops, while the watchdog's goes on, looks as if it computed: a look
+ * that has something like that in it is taken again. */
 static void fast_callbacks_are_never_blamed(void)
 {
-    open_rig(10);
-    ask(fast_begin, "/fast");
-    wait_done(1);
-    close_rig();
-#if !defined(HS_TSAN)
-    if (strstr(rig.text, "stall:"))
+    for (int looks = 0; looks < 5; looks++) {
+        open_rig(10);
+        ask(fast_begin, "/fast");
+        wait_done(1);
+        close_rig();
+        if (UNDER_TSAN || !strstr(rig.text, "stall:"))
+            return;
         fprintf(stderr, "%s", rig.text);
-    CHECK(!strstr(rig.text, "stall:"));
-#endif
+    }
+    exit(1);
 }
 
 static void own_handler(int number)
@@ -436,8 +443,7 @@ static void a_signal_that_is_taken_stays_so(void)
     CHECK(sigaction(SIGURG, &own, &before) == 0);
     open_rig(10);
     (void)wait_line("without their stack");
-    const char *line = ask_and_read(burn_long, "/burn");
-    CHECK(strstr(line, "stall: /burn held its shard") && strstr(line, "stack: not known"));
+    expect_line(burn_long, "/burn", "stack: not known");
     close_rig();
     CHECK(sigaction(SIGURG, &before, &now) == 0);
     CHECK(now.sa_handler == own_handler);

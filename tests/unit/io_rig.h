@@ -18,6 +18,8 @@
 #include "epoll.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+/* After which something hangs; far longer than a machine with others on it stands still. */
+#define PATIENCE_NS (300 * SECOND_NS)
 
 static inline hs_io *make_backend(hs_io_choice choice)
 {
@@ -80,13 +82,13 @@ static inline uint32_t turn(hs_io *io, uint64_t deadline_ns)
     return n;
 }
 
-/* Turn until `*count` is `want`; a second at most without any progress. */
+/* Turn until `*count` is `want`; not for ever without any progress. */
 static inline void turn_until(hs_io *io, const uint32_t *count, uint32_t want)
 {
-    uint64_t end = hs_io_now_ns(io) + SECOND_NS;
+    uint64_t end = hs_io_now_ns(io) + PATIENCE_NS;
     while (*count < want && hs_io_now_ns(io) < end)
         if (turn(io, end) > 0)
-            end = hs_io_now_ns(io) + SECOND_NS;
+            end = hs_io_now_ns(io) + PATIENCE_NS;
     cr_assert_eq(*count, want);
 }
 
@@ -174,7 +176,7 @@ static inline void *sleeper_main(void *arg)
     atomic_store(&s->io, io);
     while (!atomic_load(&s->leave)) {
         atomic_fetch_add(&s->waiting, 1);
-        turn(io, hs_io_now_ns(io) + 100 * SECOND_NS);
+        turn(io, hs_io_now_ns(io) + PATIENCE_NS);
         atomic_fetch_add(&s->woken, 1);
     }
     end_io(io);
@@ -200,7 +202,7 @@ static inline void wake_each_way(hs_io *io, bool any)
             turn(io, 0);
         }
         for (int ms = 0; atomic_load(&s.woken) <= i; ms++) {
-            cr_assert_lt(ms, 10000, "wake-up %u was missed", i);
+            cr_assert_lt(ms, 50000, "wake-up %u was missed", i);
             usleep(1000);
         }
     }

@@ -136,11 +136,20 @@ static void *let_go(void *arg)
 
 Test(net_unix, who_lets_go_while_we_ask_is_gone)
 {
-    pthread_t thread;
-    int fd = plain_bound("unix:s", SOCK_STREAM, 5);
-    cr_assert_eq(pthread_create(&thread, NULL, let_go, &fd), 0);
-    hs_unix *u = open_at("unix:s");
-    pthread_join(thread, NULL);
+    hs_unix *u = NULL;
+    for (int tries = 0; !u; tries++) {
+        pthread_t thread;
+        int fd = plain_bound("unix:s", SOCK_STREAM, 5);
+        cr_assert_eq(pthread_create(&thread, NULL, let_go, &fd), 0);
+        hs_err err = open_with("unix:s", 0, false, &u);
+        pthread_join(thread, NULL);
+        /* Who does not let go for as long as we wait is there; a machine may hold him up. */
+        cr_assert(hs_ok(err) || (err.code == -EADDRINUSE && tries < 10), "%s", hs_err_name(err));
+        if (hs_ok(err))
+            break;
+        u = NULL;
+        cr_assert_eq(unlink("s"), 0);
+    }
     hs_unix_unref(u);
 }
 
