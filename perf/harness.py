@@ -64,7 +64,7 @@ class Server:
     is up once that port answers. Without it the server says "listening on http://ADDR:PORT" itself.
     """
 
-    def __init__(self, command, cpus, start_s=10.0):
+    def __init__(self, command, cpus, start_s=300.0):
         self.port = None
         if any("{port}" in word for word in command):
             self.port = free_port()

@@ -84,7 +84,7 @@ ask_server()
     done
     cat "$out"
     [ -n "$address" ] || { say "the server does not listen"; return 1; }
-    answer=$(curl -sS --max-time 10 "http://$address/plaintext") || return 1
+    answer=$(curl -sS --max-time 300 "http://$address/plaintext") || return 1
     printf 'answer: %s\n' "$answer"
     kill -TERM $pid
     wait $pid || status=$?

@@ -128,7 +128,14 @@ class Names(UnixCase):
         server.kill()
         server.output.close()
         self.assertTrue(stat.S_ISSOCK(os.stat(self.path).st_mode))
-        self.start()
+        # Its ring may still hold it; a kernel that is held up takes longer than a start waits.
+        for last in range(10, -1, -1):
+            try:
+                self.start()
+                break
+            except AssertionError as error:
+                if last == 0 or "EADDRINUSE" not in str(error):
+                    raise
         self.assertEqual(self.connect().get("/plaintext").body, TEXT.encode())
 
     def test_one_in_use_is_not(self):

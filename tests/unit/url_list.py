@@ -30,7 +30,7 @@ def main():
         second = "-" if base is None else bytes_of(base).hex()
         lines.append(bytes_of(c["input"]).hex() + " " + second)
     out = subprocess.run([program], input="\n".join(lines) + "\n", capture_output=True, text=True,
-                         check=True, timeout=60).stdout.split("\n")
+                         check=True, timeout=600).stdout.split("\n")
     bad = 0
     for c, line in zip(cases, out):
         if line in ("fail", "error"):
