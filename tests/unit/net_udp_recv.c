@@ -1,6 +1,7 @@
 /* Receiving datagrams on the system's sockets: many at once, floods, pauses, memory that is there
  * only while data comes. */
 #include "inside.h"
+#include "udp_queue.h"
 #include "udp_rig.h"
 
 static int plain; /* sends without the code under test */
@@ -32,10 +33,22 @@ static void flood(const end *e, uint32_t count)
         throw_at(e, &i, sizeof i);
 }
 
+/* The same, and all of it waits to be read. */
+static void flood_in(const end *e, uint32_t count)
+{
+    int fd = e->s->fd;
+    cr_assert_eq(queued_bytes(fd), 0);
+    flood(e, 1);
+    uint32_t each = until_queued_over(fd, 0);
+    for (uint32_t i = 1; i < count; i++)
+        throw_at(e, &i, sizeof i);
+    until_queued(fd, count * each);
+}
+
 REAL_TEST(net_udp_recv, a_call_takes_many)
 {
     begin(r);
-    flood(&ends[0], 100);
+    flood_in(&ends[0], 100);
     REAL_UNTIL(r, ends[0].heard_len == 100);
     cr_assert_eq(ends[0].list_max, HS_UDP_BATCH);
     cr_assert_eq(udp_count(r, "udp_calls_in"), 4);
@@ -69,6 +82,7 @@ REAL_TEST(net_udp_recv, a_flood_stops_neither_timers_nor_others)
     cr_assert(hs_ok(hs_timer_after(r->shard, &timer, 0, tick)));
     REAL_UNTIL(r, ends[0].heard_len > 0);
     throw_at(&ends[1], "me too", 6);
+    (void)until_queued_over(ends[1].s->fd, 0);
     uint32_t before = ends[0].heard_len;
     REAL_UNTIL(r, ends[1].heard_len == 1);
     cr_assert_leq(ends[0].heard_len, before + 2 * HS_UDP_BATCH);
@@ -130,7 +144,9 @@ REAL_TEST(net_udp_recv, more_segments_than_an_event_has)
     if (setsockopt(plain, SOL_UDP, UDP_SEGMENT, &value, sizeof value) == 0) {
         for (int i = 0; i < 4; i++) {
             memset(bytes, 'a' + i, sizeof bytes);
+            uint32_t before = queued_bytes(ends[0].s->fd);
             cr_assert_eq(send(plain, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
+            (void)until_queued_over(ends[0].s->fd, before);
         }
         REAL_UNTIL(r, ends[0].heard_len == 160);
         if (ends[0].s->udp->gro) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "io_rig.h"
+#include "udp_queue.h"
 
 /* ---- helpers ---- */
 
@@ -526,6 +527,9 @@ Test(shard_io_kernel_peer, datagrams_go_in_batches_and_a_poll_tells_of_more)
     struct mmsghdr msgs[8] = {0};
     probe p = {0};
     cr_assert_eq(hs_io_recv_msgs(io, in, msgs, 1), -EAGAIN);
+    cr_assert_eq(sendto(out, "x", 1, 0, (struct sockaddr *)&addr, sizeof addr), 1);
+    uint32_t each = until_queued_over(in, 0);
+    cr_assert_eq(recv(in, got[0], sizeof got[0], 0), 1);
     for (uint32_t round = 1; round <= 3; round++) {
         hs_io_poll(io, &p.op, in, POLLIN, probe_done);
         turn_idle(io, 2);
@@ -536,6 +540,7 @@ Test(shard_io_kernel_peer, datagrams_go_in_batches_and_a_poll_tells_of_more)
             msgs[i].msg_hdr = (struct msghdr){&addr, sizeof addr, &from[i], 1, NULL, 0, 0};
         }
         cr_assert_eq(hs_io_send_msgs(io, out, msgs, 4), 4);
+        until_queued(in, 4 * each);
         turn_until(io, &p.ends, round);
         cr_assert_eq(p.last, POLLIN);
         memset(msgs, 0, sizeof msgs);
