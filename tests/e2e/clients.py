@@ -8,11 +8,10 @@ import subprocess
 import tempfile
 import unittest
 
-from program import Program, SANITIZE, main, needs, run
+from program import PATIENCE, patiently, Program, SANITIZE, main, needs, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXT = "Hello, World!"
-SECONDS = 1
 
 
 class ClientCase(unittest.TestCase):
@@ -124,16 +123,21 @@ class Curl(ClientCase):
 
 class Wrk(ClientCase):
     def wrk(self, *words):
-        result = run(["wrk", "-t1", "-c32", f"-d{SECONDS}", *words])
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertNotIn("Non-2xx", result.stdout)
-        self.assertNotIn("Socket errors", result.stdout)
-        count = int(re.search(r"(\d+) requests in", result.stdout).group(1))
-        self.assertGreater(count, 100)
+        """How many a second it gets is the machine's affair; none says nothing."""
+        def attempt(seconds):
+            result = run(["wrk", "-t1", f"-d{seconds}", "--timeout", str(PATIENCE), *words])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertNotIn("Non-2xx", result.stdout)
+            return None if re.search(r"^ *0 requests in", result.stdout, re.M) else result.stdout
+
+        return patiently(attempt)
+
+    def kept(self, *words):
+        self.assertNotIn("Socket errors", self.wrk("-c32", *words))
 
     @needs("wrk")
     def test_keep_alive(self):
-        self.wrk(f"{self.url}/plaintext")
+        self.kept(f"{self.url}/plaintext")
 
     @needs("wrk")
     def test_pipelined_16_deep(self):
@@ -141,26 +145,20 @@ class Wrk(ClientCase):
             script.write("init = function()\n  local r = wrk.format('GET'):rep(16)\n"
                          "  request = function() return r end\nend\n")
             script.flush()
-            self.wrk("-s", script.name, f"{self.url}/plaintext")
+            self.kept("-s", script.name, f"{self.url}/plaintext")
 
     @needs("wrk")
     def test_json(self):
-        self.wrk(f"{self.url}/json")
+        self.kept(f"{self.url}/json")
 
     @needs("wrk")
     def test_one_request_per_connection(self):
-        result = run(["wrk", "-t1", "-c8", f"-d{SECONDS}", "-H", "Connection: close",
-                      f"{self.url}/plaintext"])
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertNotIn("Non-2xx", result.stdout)
-        # wrk counts the close that it asked for neither as an error nor as a time-out.
-        self.assertNotIn("timeout 1", result.stdout)
-        count = int(re.search(r"(\d+) requests in", result.stdout).group(1))
-        self.assertGreater(count, 50)
+        # wrk takes the close that it asked for as an error of reading.
+        self.wrk("-c8", "-H", "Connection: close", f"{self.url}/plaintext")
 
     @needs("wrk")
     def test_delayed_answers(self):
-        self.wrk(f"{self.url}/delay/5")
+        self.kept(f"{self.url}/delay/5")
 
 
 class Ab(ClientCase):

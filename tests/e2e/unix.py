@@ -174,7 +174,8 @@ class Names(UnixCase):
                 [program.PROGRAM, "--cores", "1", "--listen", f"unix:{self.path}"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE) for _ in range(2)]
-            # The loser ends by itself; the winner goes on until it is told.
+            # The loser ends by itself, maybe before the winner listens; the winner goes on until
+            # it is told.
             lines = []
             while not any(p.poll() is not None for p in both):
                 try:
@@ -183,6 +184,8 @@ class Names(UnixCase):
                     pass
             for process in both:
                 if process.poll() is None:
+                    while b"listening on" not in process.stdout.readline():
+                        self.assertIsNone(process.poll())
                     with Connection(0, path=self.path) as conn:
                         self.assertEqual(conn.get("/plaintext").body, TEXT.encode())
                     process.send_signal(signal.SIGTERM)
