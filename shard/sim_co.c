@@ -1,10 +1,9 @@
 /* Stacks of simulated threads: see sim_co.h. */
 #include "sim_co.h"
 
-#include <ucontext.h>
-
 #include "hs_assert.h"
 #include "sanitize.h"
+#include "switch.h"
 
 #define STACK_BYTES ((size_t)256 * 1024)
 
@@ -13,7 +12,7 @@ struct sim_co {
     void (*body)(void *ctx);
     void *ctx;
     uint8_t *stack;
-    ucontext_t inside, outside;
+    void *inside, *outside; /* where each stands while the other runs */
     bool running, ended;
     san_stack san_inside, san_outside;
 };
@@ -29,13 +28,12 @@ static void leave_inside(sim_co *co, bool last)
 {
     co->running = false;
     san_leave(&co->san_inside, &co->san_outside, last);
-    swapcontext(&co->inside, &co->outside);
+    switch_stack(&co->inside, co->outside);
 }
 
-/* makecontext passes ints: a pointer comes in two halves. */
-static void entry(unsigned high, unsigned low)
+static void entry(void *arg)
 {
-    sim_co *co = (sim_co *)(((uintptr_t)high << 32) | low);
+    sim_co *co = arg;
     arrived_inside(co);
     co->body(co->ctx);
     co->ended = true;
@@ -52,15 +50,11 @@ sim_co *sim_co_create(const hs_mem *mem, void (*body)(void *ctx), void *ctx)
     co->body = body;
     co->ctx = ctx;
     co->stack = hs_mem_take(mem, STACK_BYTES, 4096);
-    if (!co->stack || getcontext(&co->inside) != 0) {
-        sim_co_destroy(co);
+    if (!co->stack) {
+        hs_mem_give(mem, co, sizeof(*co), _Alignof(sim_co));
         return NULL;
     }
-    co->inside.uc_stack.ss_sp = co->stack;
-    co->inside.uc_stack.ss_size = STACK_BYTES;
-    co->inside.uc_link = NULL;
-    uintptr_t self = (uintptr_t)co;
-    makecontext(&co->inside, (void (*)(void))entry, 2, (unsigned)(self >> 32), (unsigned)self);
+    co->inside = switch_frame(co->stack + STACK_BYTES, entry, co);
     san_make(&co->san_inside, co->stack, STACK_BYTES);
     return co;
 }
@@ -68,8 +62,7 @@ sim_co *sim_co_create(const hs_mem *mem, void (*body)(void *ctx), void *ctx)
 void sim_co_destroy(sim_co *co)
 {
     HS_ASSERT(!co->running);
-    if (co->san_inside.low)
-        san_unmake(&co->san_inside);
+    san_unmake(&co->san_inside);
     hs_mem_give(co->mem, co->stack, STACK_BYTES, 4096);
     hs_mem_give(co->mem, co, sizeof(*co), _Alignof(sim_co));
 }
@@ -78,7 +71,7 @@ void sim_co_resume(sim_co *co)
 {
     HS_ASSERT(!co->running && !co->ended);
     san_leave(&co->san_outside, &co->san_inside, false);
-    swapcontext(&co->outside, &co->inside);
+    switch_stack(&co->outside, co->inside);
     san_arrive(&co->san_outside, &co->san_inside);
     HS_ASSERT(!co->running);
 }
