@@ -14,10 +14,10 @@
 #include "hs_assert.h"
 #include "poison.h"
 
-/* From this size on memory is mapped. Under ASan nothing is: only what comes from its own heap is
- * watched for leaks and overruns. */
+/* From this size on memory is mapped. Under ASan only what comes from its own heap is watched for
+ * leaks and overruns; but for each shard's receive buffers it would write megabytes of shadow. */
 #ifdef POISON_ASAN
-#define MAP_BYTES_MIN SIZE_MAX
+#define MAP_BYTES_MIN ((size_t)8 * 1024 * 1024)
 #else
 #define MAP_BYTES_MIN ((size_t)64 * 1024)
 #endif
