@@ -20,6 +20,10 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 # No NDEBUG anywhere: assertions stay on in a release.
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 set(CMAKE_C_FLAGS_DEBUG "-O0 -g3")
+if(HTTPSHARD_SANITIZE)
+    # A report names functions and lines. More would double the time to compile and link.
+    set(CMAKE_C_FLAGS_DEBUG "-O1 -g1")
+endif()
 
 add_library(hs_compile INTERFACE)
 target_compile_definitions(hs_compile INTERFACE _GNU_SOURCE)
@@ -47,8 +51,12 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_options(hs_compile INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
 if(sanitize)
-    target_compile_options(hs_compile INTERFACE ${sanitize} -O1)
+    target_compile_options(hs_compile INTERFACE ${sanitize})
     target_link_options(hs_compile INTERFACE ${sanitize})
+    find_program(HS_LLD ld.lld)
+    if(HS_LLD)
+        target_link_options(hs_compile INTERFACE -fuse-ld=lld) # a hundred programs to link
+    endif()
 endif()
 
 # gcc keeps machine code beside the LTO form ("fat"), so that the static library serves everyone
