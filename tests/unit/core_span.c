@@ -24,15 +24,14 @@ Test(core_span, nocase_of_every_pair_of_bytes_at_every_place)
             uint8_t a[19], b[19];
             memset(a, 'q', sizeof(a));
             memset(b, 'Q', sizeof(b));
-            for (int x = 0; x < 256; x++) {
-                for (int y = 0; y < 256; y++) {
-                    a[at] = (uint8_t)x;
-                    b[at] = (uint8_t)y;
-                    bool same = hs_span_eq_nocase(hs_span_of(a, len), hs_span_of(b, len));
-                    cr_assert_eq(same, same_but_case(a, b, len), "%zu of %zu: %d %d", at, len, x,
-                                 y);
-                }
+            int wrong = -1; /* one assertion for them all: it takes longer than what it looks at */
+            for (int pair = 0; pair < 65536; pair++) {
+                a[at] = (uint8_t)(pair >> 8);
+                b[at] = (uint8_t)pair;
+                bool same = hs_span_eq_nocase(hs_span_of(a, len), hs_span_of(b, len));
+                wrong = same == same_but_case(a, b, len) ? wrong : pair;
             }
+            cr_assert_eq(wrong, -1, "%zu of %zu: %04x", at, len, (unsigned)wrong);
         }
     }
 }

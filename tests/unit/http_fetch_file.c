@@ -6,7 +6,7 @@
 
 #include "fetch_rig.h"
 
-#define BYTES 300000u
+#define BYTES 150000u
 
 static char byte_at(size_t at)
 {
