@@ -145,79 +145,80 @@ Test(h1_chunk, unfinished)
     }
 }
 
-Test(h1_chunk, broken)
-{
 #define BAD(text)                                                                                  \
     {                                                                                              \
         text, sizeof(text) - 1                                                                     \
     }
-    static const struct {
-        const char *text;
-        size_t len;
-    } cases[] = {
-        BAD("\r\n"),
-        BAD("\n"),
-        BAD(" 5\r\n"),
-        BAD("\t5"),
-        BAD("+5"),
-        BAD("-1"),
-        BAD("0x5"),
-        BAD("g"),
-        BAD(";a\r\n"),
-        BAD("5 \r\n"),
-        BAD("5 ;a\r\n"),
-        BAD("5\t\r\n"),
-        BAD("5\n"),
-        BAD("5\r\r\n"),
-        BAD("5\rX"),
-        BAD("5,\r\n"),
-        BAD("5\0\r\n"),
-        BAD("5h\r\n"),
-        BAD("0\n"),
-        BAD("0\r\r"),
-        BAD("8000000000000000\r\n"),
-        BAD("10000000000000000\r\n"),
-        BAD("ffffffffffffffff"),
-        BAD("10000000000000005\r\n"),
-        BAD("100000000000000000000000000000005\r\n"),
-        BAD("5\r\nhello!"),
-        BAD("5\r\nhello\n"),
-        BAD("5\r\nhello\r\r"),
-        BAD("5\r\nhello\rX"),
-        BAD("5\r\nhello5\r\n"),
-        BAD("5\r\nhello\r\n\r\n"),
-        BAD("4\r\nhello\r\n0\r\n"),
-        BAD("6\r\nhello\r\n0\r\n"),
-        BAD("5;\r\n"),
-        BAD("5; \r\n"),
-        BAD("5;=b\r\n"),
-        BAD("5;a=\r\n"),
-        BAD("5;a= \r\n"),
-        BAD("5;a b\r\n"),
-        BAD("5;a \r\n"),
-        BAD("5;a=b c\r\n"),
-        BAD("5;a=b \r\n"),
-        BAD("5;a=b,c\r\n"),
-        BAD("5;a=\"b\"c\r\n"),
-        BAD("5;a=\"b\n"),
-        BAD("5;a=\"\r\n"),
-        BAD("5;a=\"\\\r\n"),
-        BAD("5;a\n"),
-        BAD("5;a\rb"),
-        BAD("5;a=b\n"),
-        BAD("5;a\0b"),
-        BAD("5;a=\"\0"),
-        BAD("5;a;\r\n"),
-        BAD("5;;a\r\n"),
-        BAD("5;a=b;\r\n"),
-        BAD("5;\x80\r\n"),
-        BAD("5;a=\x80\r\n"),
-        BAD("5;a=\"b\"\n"),
-    };
+static const struct {
+    const char *text;
+    size_t len;
+} broken[] = {
+    BAD("\r\n"),
+    BAD("\n"),
+    BAD(" 5\r\n"),
+    BAD("\t5"),
+    BAD("+5"),
+    BAD("-1"),
+    BAD("0x5"),
+    BAD("g"),
+    BAD(";a\r\n"),
+    BAD("5 \r\n"),
+    BAD("5 ;a\r\n"),
+    BAD("5\t\r\n"),
+    BAD("5\n"),
+    BAD("5\r\r\n"),
+    BAD("5\rX"),
+    BAD("5,\r\n"),
+    BAD("5\0\r\n"),
+    BAD("5h\r\n"),
+    BAD("0\n"),
+    BAD("0\r\r"),
+    BAD("8000000000000000\r\n"),
+    BAD("10000000000000000\r\n"),
+    BAD("ffffffffffffffff"),
+    BAD("10000000000000005\r\n"),
+    BAD("100000000000000000000000000000005\r\n"),
+    BAD("5\r\nhello!"),
+    BAD("5\r\nhello\n"),
+    BAD("5\r\nhello\r\r"),
+    BAD("5\r\nhello\rX"),
+    BAD("5\r\nhello5\r\n"),
+    BAD("5\r\nhello\r\n\r\n"),
+    BAD("4\r\nhello\r\n0\r\n"),
+    BAD("6\r\nhello\r\n0\r\n"),
+    BAD("5;\r\n"),
+    BAD("5; \r\n"),
+    BAD("5;=b\r\n"),
+    BAD("5;a=\r\n"),
+    BAD("5;a= \r\n"),
+    BAD("5;a b\r\n"),
+    BAD("5;a \r\n"),
+    BAD("5;a=b c\r\n"),
+    BAD("5;a=b \r\n"),
+    BAD("5;a=b,c\r\n"),
+    BAD("5;a=\"b\"c\r\n"),
+    BAD("5;a=\"b\n"),
+    BAD("5;a=\"\r\n"),
+    BAD("5;a=\"\\\r\n"),
+    BAD("5;a\n"),
+    BAD("5;a\rb"),
+    BAD("5;a=b\n"),
+    BAD("5;a\0b"),
+    BAD("5;a=\"\0"),
+    BAD("5;a;\r\n"),
+    BAD("5;;a\r\n"),
+    BAD("5;a=b;\r\n"),
+    BAD("5;\x80\r\n"),
+    BAD("5;a=\x80\r\n"),
+    BAD("5;a=\"b\"\n"),
+};
+
+Test(h1_chunk, broken)
+{
     static outcome o;
-    for (size_t i = 0; i < HS_ARRAY_LEN(cases); i++) {
-        all_splits(&o, cases[i].text, cases[i].len);
-        cr_assert_eq(o.result, H1_CHUNK_BAD, "%s", cases[i].text);
+    for (size_t i = 0; i < HS_ARRAY_LEN(broken); i++) {
+        all_splits(&o, broken[i].text, broken[i].len);
+        cr_assert_eq(o.result, H1_CHUNK_BAD, "%s", broken[i].text);
     }
 }
 
