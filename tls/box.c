@@ -8,6 +8,9 @@
 
 #include "tls.h"
 
+/* A clock that is set back by no more than this leaves the keys as they are. */
+#define CLOCK_STEP_S (HS_TLS_TICKET_S / 4)
+
 struct hs_tls_box {
     const hs_mem *mem;
     hs_tls_ctx *ctx;
@@ -67,12 +70,19 @@ void hs_tls_box_publish(hs_tls_box *box, hs_tls_ctx *ctx)
     hs_tls_ctx_unref(before);
 }
 
+/* The keys' time is over, or the clock was set back so far that it would not end in time. A small
+ * step back changes nothing: each change costs a key, and the sessions of its tickets. */
+static bool keys_expired(uint64_t now_s, uint64_t due_s)
+{
+    return now_s >= due_s || due_s - now_s > HS_TLS_TICKET_S + CLOCK_STEP_S;
+}
+
 /* By one shard at a time; the others see it by the number. */
 static void rotate(hs_tls_box *box, uint64_t now_s)
 {
     lock(box);
     uint64_t due = atomic_load(&box->rotate_s);
-    if (now_s >= due) {
+    if (keys_expired(now_s, due)) {
         atomic_store(&box->rotate_s, now_s + HS_TLS_TICKET_S);
         /* Without random numbers the old ones stay for another period. */
         if (due != 0 && hs_ok(tls_ticket_rotate(&box->keys)))
@@ -83,7 +93,7 @@ static void rotate(hs_tls_box *box, uint64_t now_s)
 
 bool tls_box_changed(hs_tls_box *box, uint32_t have, uint64_t now_s)
 {
-    if (now_s >= atomic_load_explicit(&box->rotate_s, memory_order_relaxed))
+    if (keys_expired(now_s, atomic_load_explicit(&box->rotate_s, memory_order_relaxed)))
         rotate(box, now_s);
     return atomic_load_explicit(&box->generation, memory_order_acquire) != have;
 }

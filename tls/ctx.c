@@ -177,6 +177,8 @@ static hs_err set_up_side(hs_tls_ctx *ctx, tls_slot *slot, const hs_tls_options 
         (void)wolfSSL_CTX_set_TicketEncCb(wolf, tls_ticket);
         (void)wolfSSL_CTX_set_TicketEncCtx(wolf, slot);
         (void)wolfSSL_CTX_set_TicketHint(wolf, TICKET_S);
+        /* How old a ticket may be; wolfSSL's own limit is 500 s, whatever the hint says. */
+        (void)wolfSSL_CTX_set_timeout(wolf, TICKET_S);
         return HS_OK;
     }
     /* A resumed session shows no certificate, and may be older than a change of the roots. */

@@ -19,6 +19,7 @@ from program import Connection, main, needs, PATIENCE, patiently, Program, run
 TEXT = b"Hello, World!"
 CERTS = os.environ.get("HTTPSHARD_CERTS", "")
 ASK = os.environ.get("HTTPSHARD_TLS_ASK", "")
+CLOCK = os.environ.get("HTTPSHARD_CLOCK", "")
 GET = b"GET /plaintext HTTP/1.1\r\nHost: server.test\r\n\r\n"
 
 
@@ -46,11 +47,11 @@ def client_context(**options):
     return context
 
 
-def talk(command, text, until, after=b""):
+def talk(command, text, until, after=b"", **options):
     """What a client says that leaves as soon as its input ends, or once it is idle: it gets `text`
     when it has said `after`, and keeps its input until it has said `until`, or has ended."""
     client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+                              stderr=subprocess.STDOUT, **options)
     alarm = threading.Timer(PATIENCE, client.kill)
     alarm.start()
     try:
@@ -208,6 +209,36 @@ class Resumption(Server):
             self.assertEqual(conn.get("/plaintext").body, TEXT)
             self.assertFalse(conn.sock.session_reused)
             self.assertEqual(conn.names(), "other.test")
+
+    @unittest.skipIf(program.SANITIZE, "a sanitizer wants to be the first library")
+    def test_tickets_are_taken_for_as_long_as_they_say(self):
+        """RFC 8446 section 4.6.1, RFC 5077 section 3.3: 28,800 s, by the clocks of both sides."""
+        with tempfile.TemporaryDirectory() as folder:
+            clock = os.path.join(folder, "clock")
+            env = {**os.environ, "LD_PRELOAD": CLOCK, "HS_TEST_CLOCK": clock}
+
+            def shift(seconds):
+                with open(clock, "r+b" if os.path.exists(clock) else "wb") as file:
+                    file.write(struct.pack("=q", seconds))
+
+            def ask(version, option, name):
+                said = talk(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}",
+                             "-servername", "server.test", version, option, name],
+                            GET, TEXT, b"erify return code", env=env)
+                self.assertIn(TEXT, said)
+                return said
+
+            shift(0)
+            server = self.usual(env=env)
+            for version in "-tls1_2", "-tls1_3":
+                saved = os.path.join(folder, "session")
+                for seconds, reused in (600, True), (28700, True), (28900, False):
+                    shift(0)
+                    said = ask(version, "-sess_out", saved)
+                    self.assertIn(b"28800", said)
+                    shift(seconds)
+                    said = ask(version, "-sess_in", saved)
+                    self.assertEqual(b"\nReused, " in said, reused, (version, seconds))
 
     def test_none_where_clients_show_certificates(self):
         server = self.usual("--tls-client-ca", path("ca.pem"))

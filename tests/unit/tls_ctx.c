@@ -117,3 +117,27 @@ Test(tls_ctx, keys_of_tickets_change_with_time)
     hs_tls_ctx_unref(ctx);
     hs_tls_box_destroy(box);
 }
+
+Test(tls_ctx, keys_of_tickets_change_though_the_clock_was_set_back)
+{
+    hs_tls_cert cert = cert_of("server");
+    hs_tls_options o = {.certs = &cert, .certs_len = 1};
+    hs_tls_ctx *ctx;
+    hs_tls_why why;
+    cr_assert(hs_ok(hs_tls_server_ctx(&o, &ctx, &why)));
+    hs_tls_box *box = hs_tls_box_create(NULL, ctx);
+    uint32_t generation = 0;
+    tls_ticket_keys keys;
+    uint64_t now = 100 * HS_TLS_TICKET_S;
+    cr_assert(tls_box_changed(box, generation, now));
+    hs_tls_ctx_unref(tls_box_get(box, &generation, &keys));
+    cr_assert_not(tls_box_changed(box, generation, now - HS_TLS_TICKET_S / 4), "a small step");
+    uint64_t back = now - 50 * HS_TLS_TICKET_S;
+    cr_assert(tls_box_changed(box, generation, back));
+    hs_tls_ctx_unref(tls_box_get(box, &generation, &keys));
+    cr_assert_eq(keys.len, 2);
+    cr_assert_not(tls_box_changed(box, generation, back + HS_TLS_TICKET_S - 1));
+    cr_assert(tls_box_changed(box, generation, back + HS_TLS_TICKET_S));
+    hs_tls_ctx_unref(ctx);
+    hs_tls_box_destroy(box);
+}
