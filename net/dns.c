@@ -2,7 +2,7 @@
  *
  * Owns: the order of sources (numbers, localhost, hosts file, cache, servers), the search domains,
  * the bounds on what is asked at a time, and the waiting of several for one question. Must not
- * know: c-ares (dns_ares.c), promises (dns_lookup.c).
+ * know: c-ares (dns_ares.c), promises (dns_lookup.c), which resolver it is (dns_op.c).
  * Tested by: tests/unit/net_dns.c on a wire of its own, tests/plain/dns.c.
  *
  * A lookup has one part for each family. For each candidate of the name both are asked side by
@@ -38,13 +38,19 @@ typedef struct resolver {
     dns_hosts hosts;
     dns_resolv resolv;
     hs_pool lookups;
-    hs_list queue; /* entries that are not asked yet */
+    hs_list queue;     /* entries that are not asked yet */
+    hs_list questions; /* entries that the wire has */
     uint32_t queue_len, asked;
+    hs_list running; /* lookups */
     hs_trim trim;
+    hs_microtask gone; /* destroyed with lookups under way, which are told */
+    bool ended;        /* destroyed: nothing is asked any more */
+    bool inside;       /* on_reply is under way */
     uint32_t count_lookups, count_hits, count_queries, count_failed;
 } resolver;
 
 struct dns_lookup {
+    hs_list link;
     resolver *r;
     hs_dns_op *op; /* NULL: cancelled while it was told something */
     dns_part parts[2];
@@ -52,6 +58,7 @@ struct dns_lookup {
     hs_microtask first;
     uint32_t candidate; /* the next one */
     bool found;         /* an address, so there will be no next one */
+    bool failed;        /* a candidate: whether it has an address is not known */
     bool telling;
     bool is_name; /* `name` holds one; otherwise `numeric` */
     dns_name name;
@@ -93,7 +100,31 @@ static void ask(resolver *r, dns_entry *e)
     hs_err err = r->wire->ops->ask(r->wire, name, e->family, e);
     e->state = hs_ok(err) ? DNS_ASKED : DNS_KNOWN;
     e->err = err;
-    r->asked += hs_ok(err);
+    if (!hs_ok(err))
+        return;
+    hs_list_push_back(&r->questions, &e->link);
+    r->asked++;
+}
+
+static void question_leave(resolver *r, dns_entry *e)
+{
+    HS_ASSERT(e->state == DNS_ASKED);
+    HS_ASSERT(r->asked > 0);
+    hs_list_remove(&e->link);
+    e->state = DNS_NEW;
+    r->asked--;
+}
+
+/* Nobody waits for what is under way. It is forgotten, so that who asks the same again gets an
+ * answer and not the end of this question. */
+static void drop_questions(resolver *r)
+{
+    r->wire->ops->drop_all(r->wire);
+    hs_list_each_safe (node, &r->questions) {
+        dns_entry *e = HS_CONTAINER_OF(node, dns_entry, link);
+        question_leave(r, e);
+        dns_cache_drop(&r->cache, e);
+    }
 }
 
 /* Find the entry of a question, or make it and ask. Errors: the question cannot be asked. */
@@ -106,6 +137,7 @@ static hs_err entry_for(resolver *r, const dns_name *name, int family, dns_entry
             count(r, r->count_hits);
         return HS_OK;
     }
+    HS_ENSURE(!r->ended, -ECANCELED);
     bool room = r->asked < r->o.queries_max;
     HS_ENSURE(room || r->queue_len < HS_DNS_QUEUE_MAX, HS_E_LIMIT);
     HS_TRY(dns_cache_add(&r->cache, name, family, &e));
@@ -148,10 +180,10 @@ static void lookup_free(dns_lookup *l)
         leave(r, &l->parts[i]);
     hs_timer_cancel(shard, &l->timeout);
     hs_microtask_cancel(&l->first);
+    hs_list_remove(&l->link);
     hs_pool_give(&r->lookups, l);
-    /* Nobody waits any more for what is under way. */
     if (r->lookups.slots_used == 0 && r->asked > 0)
-        r->wire->ops->cancel_all(r->wire);
+        drop_questions(r);
     hs_shard_release(shard);
 }
 
@@ -237,9 +269,11 @@ static void look_at_parts(dns_lookup *l)
     }
     if (l->found)
         return;
-    /* After a failure nobody knows whether the name is there, and the next domain must not answer
-     * in its place. */
-    if (err.code == HS_E_NAME_NONE)
+    /* A server that cannot answer for one domain may well answer for the next, and the C library
+     * goes on, too. Without an answer (or memory) it would be the same there. */
+    if (err.code == HS_E_NAME_FAILED)
+        l->failed = true;
+    if (err.code == HS_E_NAME_NONE || err.code == HS_E_NAME_FAILED)
         next_candidate(l);
     else
         tell_all(l, err);
@@ -267,7 +301,7 @@ static void next_candidate(dns_lookup *l)
     bool skip, asked[2];
     do {
         if (!dns_candidate(&l->r->resolv, &l->name, l->candidate, &name, &skip)) {
-            tell_all(l, hs_err_of(HS_E_NAME_NONE));
+            tell_all(l, hs_err_of(l->failed ? HS_E_NAME_FAILED : HS_E_NAME_NONE));
             return;
         }
         l->candidate++;
@@ -303,7 +337,7 @@ static void entry_end(resolver *r, dns_entry *e, uint64_t keep_s)
 /* Ask what waits, as far as the bound allows. */
 static void pump(resolver *r)
 {
-    while (r->asked < r->o.queries_max && r->queue_len > 0) {
+    while (!r->ended && r->asked < r->o.queries_max && r->queue_len > 0) {
         dns_entry *e = HS_CONTAINER_OF(r->queue.next, dns_entry, link);
         queue_leave(r, e);
         ask(r, e);
@@ -325,10 +359,8 @@ static void on_reply(void *ctx, void *question, const dns_reply *reply)
 {
     resolver *r = ctx;
     dns_entry *e = question;
-    HS_ASSERT(e->state == DNS_ASKED);
-    HS_ASSERT(r->asked > 0);
     HS_ASSERT(!hs_ok(reply->err) || (reply->len > 0 && reply->len <= HS_DNS_ADDRS_MAX));
-    r->asked--;
+    question_leave(r, e);
     e->state = DNS_KNOWN;
     e->err = reply->err;
     if (hs_ok(e->err)) {
@@ -341,8 +373,10 @@ static void on_reply(void *ctx, void *question, const dns_reply *reply)
             e->err = hs_err_of(-ENOMEM);
         }
     }
+    r->inside = true;
     entry_end(r, e, keep_s(r, reply, e->err));
     pump(r);
+    r->inside = false;
 }
 
 /* ---- the start of a lookup ---- */
@@ -387,6 +421,7 @@ static hs_err lookup_start(hs_dns *dns, hs_dns_op *op, hs_span text, int family)
     dns_name name;
     hs_addr numeric;
     bool is_name = !dns_numeric(text, &numeric);
+    HS_ENSURE(!r->ended, -ECANCELED);
     HS_ENSURE(!is_name || dns_name_parse(&name, text), HS_E_NAME_NONE);
     HS_ENSURE(r->lookups.slots_used < HS_DNS_LOOKUPS_MAX, HS_E_LIMIT);
     dns_lookup *l = hs_pool_take(&r->lookups);
@@ -409,6 +444,8 @@ static hs_err lookup_start(hs_dns *dns, hs_dns_op *op, hs_span text, int family)
         return err;
     }
     op->state = l;
+    hs_list_init(&l->link);
+    hs_list_push_back(&r->running, &l->link);
     count(r, r->count_lookups);
     hs_shard_hold(dns->shard);
     hs_microtask_post(dns->shard, &l->first, lookup_begin);
@@ -442,14 +479,40 @@ static void resolver_free(resolver *r)
     hs_mem_give(hs_shard_mem(r->dns.shard), r, sizeof *r, 16);
 }
 
+/* No lookup is left: what may still be under way is dropped. */
+static void resolver_end(resolver *r)
+{
+    HS_ASSERT(r->lookups.slots_used == 0 && r->queue_len == 0);
+    HS_ASSERT(!r->inside);
+    if (r->asked > 0)
+        drop_questions(r);
+    r->wire->ops->destroy(r->wire);
+    resolver_free(r);
+}
+
+static void on_gone(hs_microtask *task)
+{
+    resolver *r = HS_CONTAINER_OF(task, resolver, gone);
+    hs_shard *shard = r->dns.shard;
+    while (!hs_list_empty(&r->running))
+        tell_all(HS_CONTAINER_OF(r->running.next, dns_lookup, link), hs_err_of(-ECANCELED));
+    resolver_end(r);
+    hs_shard_release(shard);
+}
+
+/* Lookups that are under way are told from a microtask, as we may be inside of one's answer. */
 static void resolver_destroy(hs_dns *dns)
 {
     resolver *r = resolver_of(dns);
-    HS_ASSERT(r->lookups.slots_used == 0);
-    HS_ASSERT(r->asked == 0 && r->queue_len == 0);
+    HS_ASSERT(!r->ended);
+    r->ended = true;
     hs_shard_trim_remove(&r->trim);
-    r->wire->ops->destroy(r->wire);
-    resolver_free(r);
+    if (r->lookups.slots_used == 0 && !r->inside) {
+        resolver_end(r);
+        return;
+    }
+    hs_shard_hold(dns->shard);
+    hs_microtask_post(dns->shard, &r->gone, on_gone);
 }
 
 static const hs_dns_ops resolver_ops = {
@@ -457,26 +520,6 @@ static const hs_dns_ops resolver_ops = {
     .cancel = lookup_cancel,
     .destroy = resolver_destroy,
 };
-
-static uint32_t or_default(uint32_t value, uint32_t none)
-{
-    return value ? value : none;
-}
-
-static hs_dns_options defaults_set(const hs_dns_options *options)
-{
-    hs_dns_options o = options ? *options : (hs_dns_options){0};
-    o.hosts_path = o.hosts_path ? o.hosts_path : "/etc/hosts";
-    o.resolv_path = o.resolv_path ? o.resolv_path : "/etc/resolv.conf";
-    o.try_ms = HS_MIN(or_default(o.try_ms, 2000), INT32_MAX);
-    o.tries = HS_MIN(or_default(o.tries, 3), INT32_MAX);
-    o.lookup_ms = or_default(o.lookup_ms, 15000);
-    o.queries_max = HS_MIN(or_default(o.queries_max, HS_DNS_QUERIES_MAX), 1u << 16);
-    o.cache_max = HS_MIN(or_default(o.cache_max, HS_DNS_CACHE_MAX), 1u << 20);
-    o.ttl_s_max = or_default(o.ttl_s_max, 3600);
-    o.none_s = or_default(o.none_s, 5);
-    return o;
-}
 
 static hs_err resolver_init(resolver *r)
 {
@@ -499,9 +542,11 @@ hs_err dns_create_on(hs_shard *shard, const hs_dns_options *options, dns_wire *w
     HS_ENSURE(r, -ENOMEM);
     r->dns.ops = &resolver_ops;
     r->dns.shard = shard;
-    r->o = defaults_set(options);
+    r->o = dns_options_set(options);
     r->wire = wire;
     hs_list_init(&r->queue);
+    hs_list_init(&r->questions);
+    hs_list_init(&r->running);
     /* What is asked and what waits is bounded on the way in. */
     dns_cache_init(&r->cache, mem, r->o.cache_max, r->o.queries_max + HS_DNS_QUEUE_MAX, seed);
     hs_err err = resolver_init(r);
@@ -517,46 +562,4 @@ hs_err dns_create_on(hs_shard *shard, const hs_dns_options *options, dns_wire *w
     hs_shard_trim_add(shard, &r->trim);
     *out = &r->dns;
     return HS_OK;
-}
-
-hs_err hs_dns_create(hs_shard *shard, const hs_dns_options *options, hs_dns **out)
-{
-    HS_ASSERT(out != NULL);
-    hs_dns_options o = defaults_set(options);
-    dns_wire *wire;
-    HS_TRY(dns_ares_create(shard, &o, &wire));
-    hs_err err = dns_create_on(shard, &o, wire, out);
-    if (!hs_ok(err))
-        wire->ops->destroy(wire);
-    return err;
-}
-
-/* ---- what every resolver can do ---- */
-
-hs_err hs_dns_start(hs_dns *dns, hs_dns_op *op, hs_span name, int family, hs_dns_fn *fn)
-{
-    HS_ASSERT(dns->shard == hs_shard_self());
-    HS_ASSERT(op->fn == NULL && fn != NULL);
-    HS_ASSERT(family == AF_UNSPEC || family == AF_INET || family == AF_INET6);
-    op->fn = fn;
-    hs_err err = dns->ops->start(dns, op, name, family);
-    if (!hs_ok(err))
-        op->fn = NULL;
-    return err;
-}
-
-void hs_dns_cancel(hs_dns *dns, hs_dns_op *op)
-{
-    HS_ASSERT(dns->shard == hs_shard_self());
-    if (!op->fn)
-        return;
-    op->fn = NULL;
-    dns->ops->cancel(dns, op);
-}
-
-void hs_dns_destroy(hs_dns *dns)
-{
-    HS_ASSERT(!dns || dns->shard == hs_shard_self());
-    if (dns)
-        dns->ops->destroy(dns);
 }

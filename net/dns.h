@@ -1,6 +1,6 @@
 /* The inside of the resolver, for the files that make it up: dns_name.c (names), dns_file.c (hosts
  * file and resolv.conf), dns_cache.c (answers, and questions under way), dns_ares.c (the wire),
- * dns.c (lookups). */
+ * dns.c (lookups), dns_op.c (what every resolver can do). */
 #pragma once
 
 #include <errno.h>
@@ -97,7 +97,7 @@ typedef enum dns_state {
 /* One question (an absolute name and a family) from when it is first asked until its answer is
  * forgotten. */
 typedef struct dns_entry {
-    hs_list link;    /* queued: in the queue; kept: in the cache, oldest use first */
+    hs_list link;    /* queued or asked: the resolver's; kept: in the cache, oldest use first */
     hs_list waiters; /* dns_part.link */
     dns_ip *ips;
     uint64_t until_ns; /* kept until then */
@@ -160,9 +160,10 @@ typedef struct dns_wire_ops {
     /* Ask for `name`, which is absolute, or give an error: -ENOMEM. The answer goes to
      * wire->replied, never before this returns. The shard is held until then. */
     hs_err (*ask)(dns_wire *wire, const char *name, int family, void *question);
-    /* Give up all questions. Their replies come, as errors. */
-    void (*cancel_all)(dns_wire *wire);
-    /* Nothing is under way. */
+    /* Drop all questions: no reply to them comes any more. */
+    void (*drop_all)(dns_wire *wire);
+    /* Drop all questions, and end. Not from inside of `replied`. What the kernel still has holds
+     * the shard. */
     void (*destroy)(dns_wire *wire);
 } dns_wire_ops;
 
@@ -174,6 +175,9 @@ struct dns_wire {
 
 /* The wire on c-ares. Errors: as hs_dns_create. */
 HS_NODISCARD hs_err dns_ares_create(hs_shard *shard, const hs_dns_options *options, dns_wire **out);
+
+/* `options`, or none, with all defaults set. */
+hs_dns_options dns_options_set(const hs_dns_options *options);
 
 /* hs_dns_create on any wire, which belongs to the resolver from a return without an error. */
 HS_NODISCARD hs_err dns_create_on(hs_shard *shard, const hs_dns_options *options, dns_wire *wire,

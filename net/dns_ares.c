@@ -7,6 +7,10 @@
  * c-ares closes a socket while we watch it, and the system gives the number to the next one at
  * once. So what is watched is a duplicate, which is ours: it is closed when its poll has ended.
  *
+ * Questions are plain, without EDNS (RFC 6891), as the C library sends them: there are servers and
+ * boxes on the way that answer EDNS with FORMERR, NOTIMP or BADVERS, or drop it, and each would
+ * cost a round. What addresses do not fit into 512 bytes come by TCP.
+ *
  * No answer is passed on from inside c-ares: it is kept until c-ares has returned, so that whoever
  * gets it may ask again or give up. */
 #include "dns.h"
@@ -16,12 +20,12 @@
 #include <netdb.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "hs_assert.h"
-
-/* Enough for any answer that a path of 1280 bytes carries whole; larger ones come by TCP. */
-#define EDNS_BYTES 1232
 
 typedef struct ares_wire {
     dns_wire wire;
@@ -35,6 +39,7 @@ typedef struct ares_wire {
     hs_err broken; /* a socket cannot be watched, or the timer not set: give up */
     bool giving_up;
     bool working; /* `work` is posted */
+    bool ended;   /* destroyed: it is freed with its last watch */
 } ares_wire;
 
 typedef struct watch {
@@ -54,6 +59,7 @@ typedef struct question {
 } question;
 
 static void after_ares(ares_wire *w);
+static void free_if_ended(ares_wire *w);
 
 static ares_wire *wire_of(dns_wire *wire)
 {
@@ -71,12 +77,14 @@ static void watch_start(watch *x)
 
 static void watch_free(watch *x)
 {
-    hs_shard *shard = x->w->shard;
+    ares_wire *w = x->w;
+    hs_shard *shard = w->shard;
     HS_ASSERT(x->theirs < 0);
     HS_ASSERT(!hs_op_active(&x->op));
     hs_list_remove(&x->link);
     hs_io_close(hs_shard_io(shard), x->ours);
     hs_mem_give(hs_shard_mem(shard), x, sizeof *x, 16);
+    free_if_ended(w);
     hs_shard_release(shard);
 }
 
@@ -135,6 +143,15 @@ static void watch_make(ares_wire *w, int fd, uint16_t events)
     watch_start(x);
 }
 
+/* c-ares has closed the socket. One whose poll is not active is in its callback, which looks again.
+ */
+static void watch_end(watch *x)
+{
+    x->theirs = -1;
+    if (hs_op_active(&x->op))
+        hs_io_cancel(hs_shard_io(x->w->shard), &x->op);
+}
+
 /* c-ares tells what it waits for on a socket; for nothing, just before it closes it. */
 static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
 {
@@ -150,9 +167,8 @@ static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
         return;
     x->events = events;
     if (!events)
-        x->theirs = -1;
-    /* One whose poll is not active is in its callback, which looks again. */
-    if (hs_op_active(&x->op))
+        watch_end(x);
+    else if (hs_op_active(&x->op))
         hs_io_cancel(hs_shard_io(w->shard), &x->op);
 }
 
@@ -189,13 +205,21 @@ static void give_up(ares_wire *w)
     w->broken = HS_OK;
 }
 
+static void question_free(question *q)
+{
+    hs_shard *shard = q->w->shard;
+    hs_list_remove(&q->link);
+    hs_mem_give(hs_shard_mem(shard), q, sizeof *q, 16);
+    hs_shard_release(shard);
+}
+
 static void pass_on(ares_wire *w)
 {
     for (hs_list *node; (node = hs_list_pop_front(&w->answered)) != NULL;) {
         question *q = HS_CONTAINER_OF(node, question, link);
-        w->wire.replied(w->wire.ctx, q->asker, &q->reply);
-        hs_mem_give(hs_shard_mem(w->shard), q, sizeof *q, 16);
-        hs_shard_release(w->shard);
+        if (q->asker)
+            w->wire.replied(w->wire.ctx, q->asker, &q->reply);
+        question_free(q);
     }
 }
 
@@ -216,7 +240,7 @@ static void on_work(hs_microtask *task)
 /* c-ares was called: see later, from outside of it, what came of that. */
 static void after_ares(ares_wire *w)
 {
-    if (w->working)
+    if (w->working || w->ended)
         return;
     w->working = true;
     hs_shard_hold(w->shard);
@@ -311,14 +335,75 @@ static hs_err ares_wire_ask(dns_wire *wire, const char *name, int family, void *
     return HS_OK;
 }
 
-static void ares_wire_cancel_all(dns_wire *wire)
+/* At once, so that what is asked next is not ended with them. We are not inside of c-ares, as
+ * nothing is passed on from there. */
+static void ares_wire_drop_all(dns_wire *wire)
 {
     ares_wire *w = wire_of(wire);
-    if (hs_list_empty(&w->questions))
-        return;
-    w->broken = hs_err_of(-ECANCELED);
+    HS_ASSERT(!w->ended);
+    ares_cancel(w->channel);
+    hs_list_each (node, &w->answered)
+        HS_CONTAINER_OF(node, question, link)->asker = NULL;
+    /* All have been answered now; if c-ares kept one, nobody would hear of it. */
+    hs_list_each (node, &w->questions)
+        HS_CONTAINER_OF(node, question, link)->asker = NULL;
     after_ares(w);
 }
+
+/* ---- sockets that tell of a refusal ---- */
+
+#if ARES_VERSION < 0x012200
+/* Versions before 1.34 look at one question when a socket of UDP says ECONNREFUSED to a send: what
+ * was sent there before waits for its time limit. So the send is repeated: it takes the error of
+ * the one before, and the next refusal comes to the reader, who gives up the server for all. */
+
+static ares_socket_t open_socket(int family, int type, int protocol, void *ctx)
+{
+    (void)ctx;
+    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+}
+
+static int close_socket(ares_socket_t fd, void *ctx)
+{
+    (void)ctx;
+    return close(fd);
+}
+
+static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len,
+                          void *ctx)
+{
+    (void)ctx;
+    return connect(fd, to, len);
+}
+
+static ares_ssize_t recv_socket(ares_socket_t fd, void *to, size_t len, int flags,
+                                struct sockaddr *from, ares_socklen_t *from_len, void *ctx)
+{
+    (void)ctx;
+    return recvfrom(fd, to, len, flags, from, from_len);
+}
+
+static ares_ssize_t send_socket(ares_socket_t fd, const struct iovec *parts, int len, void *ctx)
+{
+    const struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                             .msg_iovlen = (size_t)len};
+    (void)ctx;
+    ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+    return n < 0 && errno == ECONNREFUSED ? sendmsg(fd, &m, MSG_NOSIGNAL) : n;
+}
+
+static void set_sockets(ares_channel channel)
+{
+    static const struct ares_socket_functions functions = {
+        open_socket, close_socket, connect_socket, recv_socket, send_socket};
+    ares_set_socket_functions(channel, &functions, NULL);
+}
+#else
+static void set_sockets(ares_channel channel)
+{
+    (void)channel;
+}
+#endif
 
 /* ---- making ---- */
 
@@ -343,17 +428,16 @@ static hs_err channel_make(ares_wire *w, const hs_dns_options *o)
 {
     char lookups[] = "b"; /* servers alone: the hosts file and the search domains are ours */
     struct ares_options a = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
         .timeout = (int)o->try_ms,
         .tries = (int)o->tries,
-        .ednspsz = EDNS_BYTES,
         .lookups = lookups,
         .sock_state_cb = on_socket,
         .sock_state_cb_data = w,
         .resolvconf_path = (char *)(uintptr_t)o->resolv_path, /* it is copied */
     };
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
-               ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+               ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
 #ifdef ARES_OPT_QUERY_CACHE
     /* Ours knows what is kept for how long, and is bounded. */
     a.qcache_max_ttl = 0;
@@ -362,6 +446,7 @@ static hs_err channel_make(ares_wire *w, const hs_dns_options *o)
     int status = ares_init_options(&w->channel, &a, mask);
     HS_ENSURE(status != ARES_ENOMEM, -ENOMEM);
     HS_ENSURE(status == ARES_SUCCESS, HS_E_INTERNAL);
+    set_sockets(w->channel);
     if (!o->servers)
         return HS_OK;
     status = ares_set_servers_ports_csv(w->channel, o->servers);
@@ -371,21 +456,36 @@ static hs_err channel_make(ares_wire *w, const hs_dns_options *o)
     return hs_err_of(status == ARES_ENOMEM ? -ENOMEM : HS_E_USAGE);
 }
 
+/* The last poll of a socket may end after the wire. */
+static void free_if_ended(ares_wire *w)
+{
+    if (w->ended && hs_list_empty(&w->watches))
+        hs_mem_give(hs_shard_mem(w->shard), w, sizeof *w, 16);
+}
+
 static void ares_wire_destroy(dns_wire *wire)
 {
     ares_wire *w = wire_of(wire);
-    HS_ASSERT(hs_list_empty(&w->questions));
-    HS_ASSERT(hs_list_empty(&w->answered));
-    HS_ASSERT(!w->working);
-    ares_destroy(w->channel);
-    HS_ASSERT(hs_list_empty(&w->watches));
+    HS_ASSERT(!w->ended);
+    w->ended = true;
     hs_timer_cancel(w->shard, &w->timer);
-    hs_mem_give(hs_shard_mem(w->shard), w, sizeof *w, 16);
+    if (w->working) {
+        hs_microtask_cancel(&w->work);
+        hs_shard_release(w->shard);
+    }
+    ares_destroy(w->channel);
+    hs_list_each_safe (node, &w->questions)
+        question_free(HS_CONTAINER_OF(node, question, link));
+    hs_list_each_safe (node, &w->answered)
+        question_free(HS_CONTAINER_OF(node, question, link));
+    hs_list_each (node, &w->watches)
+        watch_end(HS_CONTAINER_OF(node, watch, link));
+    free_if_ended(w);
 }
 
 static const dns_wire_ops ares_wire_ops = {
     .ask = ares_wire_ask,
-    .cancel_all = ares_wire_cancel_all,
+    .drop_all = ares_wire_drop_all,
     .destroy = ares_wire_destroy,
 };
 

@@ -66,7 +66,8 @@ struct hs_dns_op {
 HS_API HS_NODISCARD hs_err hs_dns_start(hs_dns *dns, hs_dns_op *op, hs_span name, int family,
                                         hs_dns_fn *fn);
 
-/* Hear no more of it. The op is idle at once. Idle: nothing. Shard: owner only. */
+/* Hear no more of it. The op is idle at once. Idle: nothing, and `dns` is not looked at. Shard:
+ * owner only. */
 HS_API void hs_dns_cancel(hs_dns *dns, hs_dns_op *op);
 
 /* ---- resolvers ---- */
@@ -108,8 +109,9 @@ typedef struct hs_dns_options {
 HS_API HS_NODISCARD hs_err hs_dns_create(hs_shard *shard, const hs_dns_options *options,
                                          hs_dns **out);
 
-/* Free it. No lookup may be under way (asserted): each holds its shard, so that none is when the
- * shard has ended. NULL: nothing. Shard: owner only. */
+/* Free it. Lookups that are under way end with -ECANCELED, each told once and later (each holds the
+ * shard, so that none is left when that has ended); lookups can be cancelled until then, and
+ * started no more. NULL: nothing. May be called from inside of an answer. Shard: owner only. */
 HS_API void hs_dns_destroy(hs_dns *dns);
 
 HS_END_DECLS

@@ -284,10 +284,15 @@ static void test_answers(void)
         {"alias.test", {NONE, 0}, {0, 1}, 2}, /* an alias of an alias */
         {"alias.test", {NONE, 0}, {0, 1}, 1}, /* whose TTL is 0 in the middle */
         {"dangling.test.", {NONE, NONE}, {0, 0}, 2},
-        {"none.test", {NONE, NONE}, {0, 0}, 4}, /* as it is, and in the search domain */
+        {"none.test", {NONE, NONE}, {0, 0}, 6}, /* as it is, and in each search domain */
         {"none.test", {NONE, NONE}, {0, 0}, 0},
         {"many.test", {0, 0}, {32, 32}, 4}, /* each by UDP, cut, and then by TCP */
         {"servfail.test", {FAILED, FAILED}, {0, 0}, ANY},
+        {"servfail", {NONE, 0}, {0, 1}, ANY}, /* the first search domain fails */
+        {"edns-format.test.", {NONE, 0}, {0, 1}, 2},
+        {"edns-notimp.test.", {NONE, 0}, {0, 1}, 2},
+        {"edns-badvers.test.", {NONE, 0}, {0, 1}, 2},
+        {"edns-dropped.test.", {NONE, 0}, {0, 1}, 2},
         {"refused.test", {FAILED, FAILED}, {0, 0}, ANY},
         {"spoofed.test", {NONE, 0}, {0, 1}, 2}, /* what nobody asked for is passed over */
         {"localhost", {0, 0}, {1, 1}, 0},
@@ -335,21 +340,24 @@ static int other_server(bool refuses, char *addr, size_t room)
 static void test_other_servers(void)
 {
     static const step fine[] = {{"both.test", {0, 0}, {1, 2}, LATE}, {NULL, {0, 0}, {0, 0}, 0}};
+    static const step sure[] = {{"both.test", {0, 0}, {1, 2}, ANY}, {NULL, {0, 0}, {0, 0}, 0}};
     static const step gone[] = {{"both.test", {FAILED, FAILED}, {0, 0}, ANY},
                                 {NULL, {0, 0}, {0, 0}, 0}};
     char addr[32], both[80];
     for (int refuses = 0; refuses < 2; refuses++) {
         int fd = other_server(refuses, addr, sizeof addr);
         snprintf(both, sizeof both, "%s,%s", addr, dns_server_addr(server));
-        run.steps = fine;
+        run.steps = refuses ? sure : fine;
         run.options.servers = both;
-        run.options.try_ms = 100;
+        /* A refusal is noticed: a time limit ends the lookup first. */
+        run.options.try_ms = refuses ? 300000 : 100;
+        run.options.lookup_ms = refuses ? 200000 : 0;
         run_scenario("the second server answers");
         if (refuses) {
             run.steps = gone;
             run.options.servers = addr;
-            run.options.try_ms = 100;
-            run.options.lookup_ms = 60000;
+            run.options.try_ms = 300000;
+            run.options.lookup_ms = 200000;
             run_scenario("nobody is there");
         }
         close(fd);
@@ -559,7 +567,7 @@ static void test_bad_servers(void)
 
 int main(void)
 {
-    static const char resolv[] = "search search.test\noptions ndots:1\n";
+    static const char resolv[] = "search search.test second.test\noptions ndots:1\n";
     int fd = mkstemp(resolv_path);
     CHECK(fd >= 0 && write(fd, resolv, sizeof resolv - 1) == (ssize_t)sizeof resolv - 1);
     close(fd);

@@ -27,6 +27,7 @@
 #define HELD_MAX 16
 
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_OPT = 41, TYPE_AAAA = 28 };
+/* BADVERS is 16, of which the header has the lower four bits: 0 (RFC 6891 section 6.1.3). */
 enum { RCODE_OK, RCODE_FORMAT, RCODE_SERVFAIL, RCODE_NONE, RCODE_NOTIMP, RCODE_REFUSED };
 
 typedef struct row {
@@ -41,6 +42,8 @@ typedef struct row {
     bool cut;      /* by UDP: truncated */
     bool here;     /* its addresses are the loopback's */
     bool held_v6;  /* that question waits for dns_server_release */
+    bool mute;     /* by TCP it is silent */
+    bool no_edns;  /* a question with EDNS is answered with `rcode`, or not at all */
 } row;
 
 static const row table[] = {
@@ -60,6 +63,13 @@ static const row table[] = {
     {.name = "spoofed.test", .ttl = 60, .v4 = 1, .wrong_id = true},
     {.name = "a.later.test", .ttl = 60, .v4 = 1, .v6 = 1},
     {.name = "here.test", .ttl = 60, .v4 = 1, .v6 = 1, .here = true},
+    {.name = "mute.test", .ttl = 60, .v4 = 1, .cut = true, .mute = true},
+    {.name = "edns-format.test", .ttl = 60, .v4 = 1, .no_edns = true, .rcode = RCODE_FORMAT},
+    {.name = "edns-notimp.test", .ttl = 60, .v4 = 1, .no_edns = true, .rcode = RCODE_NOTIMP},
+    {.name = "edns-badvers.test", .ttl = 60, .v4 = 1, .no_edns = true},
+    {.name = "edns-dropped.test", .ttl = 60, .v4 = 1, .no_edns = true, .silent = true},
+    {.name = "servfail.search.test", .rcode = RCODE_SERVFAIL},
+    {.name = "servfail.second.test", .ttl = 60, .v4 = 1},
     {.name = "slow.test", .ttl = 60, .v4 = 1, .v6 = 1, .here = true, .held_v6 = true},
 };
 
@@ -154,7 +164,9 @@ static size_t parse_question(const uint8_t *q, size_t len, char *name, size_t ro
 
 static const row *row_of(const char *name)
 {
-    static const row none = {.rcode = RCODE_NONE};
+    static const row none = {.rcode = RCODE_NONE}, silent = {.silent = true};
+    if (strstr(name, ".silent.test"))
+        return &silent;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
@@ -193,14 +205,16 @@ static void answer(out *o, const uint8_t *q, size_t len, bool tcp)
     size_t type_at = parse_question(q, len, name, sizeof name);
     unsigned type = (unsigned)q[type_at] << 8 | q[type_at + 1];
     const row *r = row_of(name);
+    bool edns = q[11] > 0; /* a record behind the question */
+    int rcode = r->no_edns && !edns ? RCODE_OK : r->rcode;
     o->len = 0;
-    if (r->silent)
+    if ((r->silent && (edns || !r->no_edns)) || (r->mute && tcp))
         return;
     bool cut = r->cut && !tcp;
     put8(o, q[0]);
     put8(o, q[1]);
     put8(o, 0x80 | (q[2] & 1) | (cut ? 2 : 0)); /* an answer; as asked for; truncated */
-    put8(o, 0x80 | (unsigned)r->rcode);
+    put8(o, 0x80 | (unsigned)rcode);
     put16(o, 1);
     put16(o, 0);
     put16(o, 0);
@@ -211,7 +225,7 @@ static void answer(out *o, const uint8_t *q, size_t len, bool tcp)
         patch_count(o, 3);
         for (unsigned i = 0; i < 40; i++)
             put8(o, 0xc0 + i * 37);
-    } else if (!cut && r->rcode == RCODE_OK) {
+    } else if (!cut && rcode == RCODE_OK && !(edns && r->no_edns)) {
         put_answers(o, name, type);
     }
 }

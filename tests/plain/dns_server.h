@@ -1,7 +1,7 @@
 /* A small name server for tests, on a thread of its own: UDP and TCP on one port of 127.0.0.1.
  *
- * Owns: what it answers, which the name that is asked for decides (dns_server.c has the table), and
- * how often it was asked. */
+ * Owns: what it answers, which the name that is asked for decides (dns_server.c has the table, and
+ * nothing is answered below "silent.test"), and how often it was asked. */
 #pragma once
 
 #include <stdint.h>
