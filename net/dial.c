@@ -35,9 +35,10 @@ typedef struct dial {
     hs_dns *dns;
     hs_dns_op lookup;
     hs_timer phase; /* the end of resolve_ms or connect_ms */
-    hs_timer wait;  /* the end of resolution_ms */
+    hs_timer wait;  /* the end of resolution_ms; in the race, of resolve_ms */
     hs_microtask gone;
-    hs_err name_err; /* why no address was found, as far as is known */
+    hs_err name_err;         /* why no address was found, as far as is known */
+    uint64_t resolve_end_ns; /* after it no address is waited for */
     uint32_t connect_ms, resolution_ms;
     int first_family; /* the one that is preferred */
     uint16_t port;
@@ -186,12 +187,40 @@ static void on_lost(race *r)
 
 static void on_phase(hs_timer *timer);
 
+/* No more addresses will come: the race ends with those that there are. */
+static void stop_lookup(dial *d)
+{
+    d->pending[0] = d->pending[1] = false;
+    d->race.open = false;
+    hs_dns_cancel(d->dns, &d->lookup);
+}
+
+static void on_resolve_end(hs_timer *timer)
+{
+    dial *d = HS_CONTAINER_OF(timer, dial, wait);
+    stop_lookup(d);
+    race_go(&d->race);
+}
+
+/* A family whose answer does not come is waited for as long as resolve_ms said, not for all the
+ * time of connecting. */
+static void limit_lookup(dial *d)
+{
+    uint64_t now = hs_shard_now_ns(shard_of(d));
+    hs_timer_cancel(shard_of(d), &d->wait);
+    if (!d->race.open)
+        return;
+    uint64_t ms = d->resolve_end_ns > now ? (d->resolve_end_ns - now) / HS_MSEC_NS : 0;
+    if (ms == 0 || !hs_ok(hs_timer_after(shard_of(d), &d->wait, ms, on_resolve_end)))
+        stop_lookup(d);
+}
+
 /* There is an address: from here on the other timeout counts. */
 static void begin_race(dial *d)
 {
     HS_ASSERT(!d->racing);
     d->racing = true;
-    hs_timer_cancel(shard_of(d), &d->wait);
+    limit_lookup(d);
     hs_err err = hs_timer_after(shard_of(d), &d->phase, d->connect_ms, on_phase);
     if (hs_ok(err))
         race_go(&d->race);
@@ -202,7 +231,9 @@ static void begin_race(dial *d)
 static void on_phase(hs_timer *timer)
 {
     dial *d = HS_CONTAINER_OF(timer, dial, phase);
-    if (d->racing)
+    if (d->racing && race_failed(&d->race))
+        on_lost(&d->race);
+    else if (d->racing)
         fail_here(d, hs_err_of(-ETIMEDOUT));
     else if (race_waiting(&d->race, 1) > 0)
         begin_race(d);
@@ -251,6 +282,7 @@ static void on_answer(hs_dns_op *op, const hs_dns_answer *a)
 
 static void resolve(dial *d, hs_span host, int family, uint32_t resolve_ms)
 {
+    d->resolve_end_ns = hs_shard_now_ns(shard_of(d)) + resolve_ms * HS_MSEC_NS;
     hs_err err = hs_timer_after(shard_of(d), &d->phase, resolve_ms, on_phase);
     if (hs_ok(err) && !d->dns)
         err = hs_tcp_dns(d->tcp, &d->dns);

@@ -20,7 +20,8 @@ HS_BEGIN_DECLS
  * returns. */
 typedef struct hs_dial_options {
     hs_cancel *cancel;      /* ends it with the token's reason. May be NULL */
-    uint32_t resolve_ms;    /* until there is an address. 0: 5000 */
+    uint32_t resolve_ms;    /* until there is an address, and as long as the other family may still
+                             * bring one where all have failed. 0: 5000 */
     uint32_t connect_ms;    /* from the first attempt until one connects. 0: 10000 */
     uint32_t attempt_ms;    /* from one attempt to the next; at least 10. 0: 250 */
     uint32_t resolution_ms; /* how long the preferred family is waited for. 0: 50 */
@@ -64,9 +65,10 @@ HS_API void hs_dial_error_free(void *error);
  *
  * Errors, with hs_dial_error as detail: HS_E_NAME_NONE, HS_E_NAME_FAILED, HS_E_NAME_TIMEOUT (also
  * of resolve_ms), -ECONNREFUSED, -ENETUNREACH, -EHOSTUNREACH and so on (of several, the first that
- * came from a host), -ETIMEDOUT (connect_ms), what `allow` said, why it was cancelled, HS_E_LIMIT
- * (no slot, or too many dials or lookups), HS_E_USAGE (options->local is not of the family),
- * -ENOMEM. At every end all is taken back: lookups, attempts, sockets. Shard: owner only. */
+ * came from a host), -ETIMEDOUT (connect_ms, while one was tried), what `allow` said, why it was
+ * cancelled, HS_E_LIMIT (no slot, or too many dials or lookups), HS_E_USAGE (options->local is not
+ * of the family), -ENOMEM. At every end all is taken back: lookups, attempts, sockets. Shard: owner
+ * only. */
 HS_API hs_promise *hs_dial(hs_tcp *tcp, hs_span host, uint16_t port,
                            const hs_dial_options *options);
 

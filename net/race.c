@@ -219,6 +219,12 @@ void race_go(race *r)
     }
 }
 
+bool race_failed(const race *r)
+{
+    return r->rank > 0 && hs_list_empty(&r->running) && race_waiting(r, 0) == 0 &&
+           race_waiting(r, 1) == 0;
+}
+
 bool race_stop(race *r)
 {
     if (!r->over)

@@ -60,6 +60,9 @@ HS_NODISCARD hs_err race_add(race *r, uint32_t queue, const hs_addr *addrs, uint
 /* How many addresses wait in a queue. */
 uint32_t race_waiting(const race *r, uint32_t queue);
 
+/* Whether all that there was to try has failed, and more may come: see `err`. */
+bool race_failed(const race *r);
+
 /* Begin, or look again after race_add or a change of `open`. Any of the callbacks may be called
  * from here, but for `idle`. */
 void race_go(race *r);

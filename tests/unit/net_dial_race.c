@@ -162,6 +162,45 @@ Test(net_dial_race, addresses_that_come_after_all_have_failed)
     rig_fini();
 }
 
+/* One family is refused, and the other's answer never comes: there is no sense in waiting for
+ * connect_ms, nor in saying that the time was over. */
+Test(net_dial_race, it_ends_when_nothing_can_connect_any_more)
+{
+    static const char *const hosts[] = {"four_never", "six_never"};
+    static const char *const addrs[] = {"[2001:db8::1]:0", "192.0.2.1:0"};
+    static const char *const failed[] = {"[2001:db8::1]:80", "192.0.2.1:80"};
+    static const struct {
+        uint32_t resolve_ms, connect_ms, ends_ms;
+    } cases[] = {{0, 0, 5000}, {300, 0, 300}, {300, 50, 110}};
+    for (size_t i = 0; i < 2 * HS_ARRAY_LEN(cases); i++) {
+        dialled d;
+        hs_dial_options o = {.resolve_ms = cases[i / 2].resolve_ms,
+                             .connect_ms = cases[i / 2].connect_ms};
+        silent_all();
+        reach(addrs[i % 2], SIM_REACH_REFUSED, 2);
+        begin(&d, hosts[i % 2], &o);
+        bench_run(&r.b, cases[i / 2].ends_ms - 60);
+        cr_assert_eq(d.errors, 0);
+        bench_run(&r.b, 70);
+        assert_failed(&d, -ECONNREFUSED, HS_DIAL_CONNECT, failed[i % 2]);
+        cr_assert_eq(r.dns.active, 0);
+        rig_fini();
+    }
+}
+
+/* What is being tried when the names' time is over goes on. */
+Test(net_dial_race, the_end_of_the_lookup_ends_no_attempt)
+{
+    dialled d;
+    silent_all();
+    reach("[2001:db8::1]:0", SIM_REACH_OPEN, 700);
+    begin(&d, "four_never", &(hs_dial_options){.resolve_ms = 300});
+    bench_run(&r.b, 800);
+    cr_assert_eq(d.errors, 0);
+    let_go(&d);
+    rig_fini();
+}
+
 Test(net_dial_race, in_time_what_was_found_is_tried)
 {
     dialled d;
