@@ -124,10 +124,11 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 /* A hosts file that blocks names may have 100,000 lines. */
 #define HS_DNS_HOSTS_BYTES_MAX (8u * 1024 * 1024)
 #define HS_DNS_RESOLV_BYTES_MAX (64u * 1024)
-/* A closing connection reads and drops what still comes, for this long and this much, so that the
- * last answer is not lost to a reset (RFC 9112 section 9.6). */
+/* Once its last answer has left, a closing connection reads and drops what still comes, for this
+ * long and this much, so that the answer is not lost to a reset (RFC 9112 section 9.6). Most
+ * clients read no answer before their upload is out. */
 #define HS_LINGER_MS 2000
-#define HS_LINGER_BYTES_MAX (256u * 1024)
+#define HS_LINGER_BYTES_MAX (4u * 1024 * 1024)
 
 /* A JSON text: as long as a response's body may be by default. And how deep it may go: what walks a
  * document by recursion has a fiber's stack, where so many calls fit. Texts that people or programs

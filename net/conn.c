@@ -258,6 +258,10 @@ static void got_data(tcp_conn *c, hs_span bytes)
         c->s.events->data(&c->s, bytes);
         return;
     }
+    /* A shard that was busy finds much at once, and the answer has not left yet: nothing counts
+     * before it has (RFC 9112 section 9.6). Until then the stream's user has the time limit. */
+    if (c->state == TCP_CLOSING)
+        return;
     c->dropped += (uint32_t)bytes.len;
     if (c->dropped > HS_LINGER_BYTES_MAX)
         die(c, 0);

@@ -110,8 +110,8 @@ static inline void hs_stream_resume(hs_stream *s)
 }
 
 /* Send what is queued, then end the connection: our side first, then read and drop until the peer
- * ends its own, or HS_LINGER_MS or HS_LINGER_BYTES_MAX (RFC 9112 section 9.6). No data is heard any
- * more; `closed` follows. Again: nothing. */
+ * ends its own, or HS_LINGER_MS or HS_LINGER_BYTES_MAX (RFC 9112 section 9.6), which count from our
+ * side's end. No data is delivered any more; `closed` follows. Again: nothing. */
 static inline void hs_stream_close(hs_stream *s)
 {
     s->ops->close(s);

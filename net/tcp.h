@@ -35,7 +35,7 @@ typedef struct tcp_conn {
     tcp_tx *tx; /* NULL while there is nothing to send */
     hs_tcp *tcp;
     int32_t fd;
-    uint32_t dropped; /* bytes that came after the close */
+    uint32_t dropped; /* bytes that came in the linger */
     uint32_t sent;    /* modulo 2^32 */
     uint8_t state;    /* tcp_state */
     bool paused : 1;

@@ -180,6 +180,23 @@ class Bodies(unittest.TestCase):
                 sent += len(block)
         self.expect_flat()
 
+    def test_a_refusal_reaches_a_client_that_is_still_sending(self):
+        """RFC 9112 section 9.6, by a client that reads nothing before all is sent, while the shard
+        is held up: it finds the head and more than any limit at once."""
+        for path, size in ("/nope", 1200 * 1000), ("/nope", 3 * MIB), ("/plaintext", 3 * MIB):
+            for _ in range(3):
+                with self.program.connect() as busy, self.program.connect() as conn:
+                    busy.send(b"GET /burn/150 HTTP/1.1\r\nHost: test\r\n\r\n")
+                    conn.send(f"POST {path} HTTP/1.1\r\nHost: test\r\n"
+                              f"Content-Length: {size}\r\n\r\n".encode())
+                    for block in blocks(size):
+                        conn.send(block)
+                    answer = conn.answer()
+                    self.assertEqual(answer.status, 404 if path == "/nope" else 405)
+                    self.assertTrue(answer.closes())
+                    self.assertTrue(conn.ended())
+                    self.assertEqual(busy.answer().body, b"burnt\n")
+
     def test_several_at_once(self):
         results = []
 

@@ -122,6 +122,19 @@ class Requests(Server):
                 self.assertEqual(conn.answer().body, TEXT)
 
     @needs("curl")
+    def test_a_refusal_reaches_a_client_that_is_still_sending(self):
+        """As in bodies.py: the shard is held up, and finds more than it reads on for."""
+        server = self.usual()
+        for _ in range(3):
+            with Secure(server.port) as busy, Secure(server.port) as conn:
+                busy.send(b"GET /burn/150 HTTP/1.1\r\nHost: test\r\n\r\n")
+                conn.send(b"POST /nope HTTP/1.1\r\nHost: test\r\n"
+                          b"Content-Length: 1200000\r\n\r\n")
+                conn.send(bytes(1200000))
+                self.assertEqual(conn.answer().status, 404)
+                self.assertTrue(conn.ended())
+                self.assertEqual(busy.answer().body, b"burnt\n")
+
     def test_curl(self):
         server = self.usual()
         done = run(["curl", "-sS", "--cacert", path("ca.pem"), "--resolve",

@@ -109,6 +109,32 @@ Test(net_tcp, the_linger_has_a_limit_in_bytes)
     rig_fini();
 }
 
+Test(net_tcp, the_linger_begins_once_the_queue_is_out)
+{
+    client c;
+    rig_init(NULL, 0);
+    side *sd = pair_up(&c);
+    const char *much = make_pattern(HS_LINGER_BYTES_MAX + 65536);
+    client_read(&c, false);
+    write_pattern(sd, 0, 400000);
+    shut(sd);
+    client_send(&c, much, HS_LINGER_BYTES_MAX + 65536);
+    bench_run(&r.b, 20000);
+    cr_assert_eq(c.out_len, 0); /* all of it was read, and dropped */
+    cr_assert_eq(sd->closes, 0);
+    client_read(&c, true);
+    bench_run(&r.b, 1000);
+    assert_pattern(&c, 400000);
+    cr_assert_eq(c.told & (SIM_PEER_EOF | SIM_PEER_RESET), SIM_PEER_EOF);
+    client_close(&c, false);
+    bench_run(&r.b, 100);
+    cr_assert_eq(sd->closes, 1);
+    cr_assert(hs_ok(sd->why));
+    client_fini(&c);
+    free((void *)(uintptr_t)much);
+    rig_fini();
+}
+
 Test(net_tcp, a_reset_in_the_linger_is_a_clean_end)
 {
     client c;
