@@ -53,10 +53,11 @@ struct hs_app {
     hs_client_options client;
     bool uses_client;
     hs_tls_ctx *client_tls; /* NULL: built without TLS */
-    hs_group *group;
+    hs_group *group; /* where another thread may read it: under group_lock */
     app_shard *shards;
     uint32_t shards_len;
-    HS_ATOMIC_U32 abort_asked;
+    HS_ATOMIC_U32 abort_asked, stop_asked;
+    HS_ATOMIC_U32 group_lock; /* held for as long as a stop takes to ask */
     HS_ATOMIC_U32 failed_at; /* the address that could not be listened on, + 1 */
 };
 

@@ -73,9 +73,11 @@ HS_API hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options
 
 /* Everything that a server program does: read the command line (--cores, --listen,
  * --unix-mode, --io, --drain, --timeout, --log-level, --stall-ms, --fiber-stack,
- * --blocking-threads, --tls-..., --help, --version), serve until SIGINT or SIGTERM, drain, and
- * return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a bad command
- * line, 3 when requests were cut off by the end of the drain time or by a second signal. */
+ * --blocking-threads, --tls-..., --help, --version), serve until SIGINT, SIGTERM or hs_app_stop,
+ * drain, and return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a
+ * bad command line, 3 when requests were cut off by the end of the drain time or by a second
+ * signal. `app` stays the caller's: hs_app_destroy frees it, and a program that ends right after
+ * need not call it. NULL (there was no memory for it) gives 1. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -124,7 +126,9 @@ HS_API HS_NODISCARD hs_err hs_app_reload(hs_app *app);
 /* Its group of shards. Between start and join. */
 HS_API hs_group *hs_app_group(hs_app *app);
 
-/* Ask it to stop: it drains. Thread: any. */
+/* Ask it to stop: it drains, and hs_app_main returns. Again: nothing. Before the start has finished
+ * (or has begun) it is remembered: the application starts, and drains at once. Thread: any, a
+ * handler's as well; the application is not destroyed meanwhile. */
 HS_API void hs_app_stop(hs_app *app);
 
 /* End the drain at once. Thread: any. */

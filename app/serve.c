@@ -190,6 +190,28 @@ static hs_err open_addrs(hs_app *app)
     return HS_OK;
 }
 
+/* Handlers and other threads may ask for a stop while the group comes and goes. */
+static void lock_group(hs_app *app)
+{
+    while (atomic_exchange_explicit(&app->group_lock, 1, memory_order_acquire))
+        continue;
+}
+
+static void unlock_group(hs_app *app)
+{
+    atomic_store_explicit(&app->group_lock, 0, memory_order_release);
+}
+
+/* The group has started, or will be gone (NULL). A stop that was asked for before is done now. */
+static void group_set(hs_app *app, hs_group *group)
+{
+    lock_group(app);
+    app->group = group;
+    if (group && atomic_load(&app->stop_asked))
+        hs_group_stop(group);
+    unlock_group(app);
+}
+
 static size_t shards_bytes(const hs_app *app)
 {
     return app->shards_len * sizeof(app_shard);
@@ -216,13 +238,15 @@ static hs_err start_group(hs_app *app)
     o.ctx = app;
     app->shards = hs_mem_take_zero(app->mem, shards_bytes(app), HS_CACHE_LINE);
     HS_ENSURE(app->shards, -ENOMEM);
-    hs_err err = hs_group_start(&o, &app->group);
+    hs_group *group;
+    hs_err err = hs_group_start(&o, &group);
     if (!hs_ok(err)) {
-        app->group = NULL;
         hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);
         app->shards = NULL;
+        return err;
     }
-    return err;
+    group_set(app, group);
+    return HS_OK;
 }
 
 hs_err hs_app_start(hs_app *app, const hs_app_options *options)
@@ -261,8 +285,11 @@ hs_group *hs_app_group(hs_app *app)
 
 void hs_app_stop(hs_app *app)
 {
-    HS_ASSERT(app->group != NULL);
-    hs_group_stop(app->group);
+    atomic_store(&app->stop_asked, 1);
+    lock_group(app);
+    if (app->group)
+        hs_group_stop(app->group);
+    unlock_group(app);
 }
 
 void hs_app_abort(hs_app *app)
@@ -274,8 +301,12 @@ uint64_t hs_app_join(hs_app *app)
 {
     HS_ASSERT(app->group != NULL);
     uint64_t cut_off = 0;
-    hs_group_join(app->group);
-    app->group = NULL;
+    hs_group *group = app->group;
+    hs_group_wait(group);
+    group_set(app, NULL);
+    hs_group_join(group);
+    atomic_store(&app->stop_asked, 0);
+    atomic_store(&app->abort_asked, 0);
     for (uint32_t i = 0; i < app->shards_len; i++)
         cut_off += app->shards[i].cut_off;
     hs_mem_give(app->mem, app->shards, shards_bytes(app), HS_CACHE_LINE);

@@ -6,11 +6,14 @@
 #include "hs_group.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -49,6 +52,7 @@ struct hs_group {
     uint32_t steps[STEPS]; /* how many threads have taken each step */
     hs_err errs[STEPS];    /* the first error of each step */
     uint32_t threads;      /* that were made */
+    int wake_fd;           /* an eventfd: a stop was asked for, or a shard has ended */
     member members[];
 };
 
@@ -71,6 +75,14 @@ static size_t group_bytes(uint32_t shards)
     return sizeof(hs_group) + shards * sizeof(member);
 }
 
+/* Wake the thread that waits for signals. */
+static void wake_waiter(const hs_group *g)
+{
+    uint64_t one = 1;
+    ssize_t n = write(g->wake_fd, &one, sizeof one);
+    (void)n; /* a full counter wakes as well */
+}
+
 /* ---- steps ---- */
 
 static void step_take(hs_group *g, uint32_t step, hs_err err)
@@ -81,6 +93,8 @@ static void step_take(hs_group *g, uint32_t step, hs_err err)
     if (hs_ok(g->errs[step]))
         g->errs[step] = err;
     pthread_cond_broadcast(&g->moved);
+    if (step == STEP_ENDED)
+        wake_waiter(g);
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -255,6 +269,7 @@ static void free_group(hs_group *g)
     shard_mail_fini(&g->mail);
     pthread_cond_destroy(&g->moved);
     pthread_mutex_destroy(&g->lock);
+    close(g->wake_fd);
     hs_mem_give(g->mem, g, group_bytes(shards), HS_CACHE_PAIR);
 }
 
@@ -267,7 +282,10 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
     g->mem = mem;
     int rc = pthread_mutex_init(&g->lock, NULL) || pthread_cond_init(&g->moved, NULL);
     HS_ASSERT(rc == 0);
-    hs_err err = shard_mail_init(&g->mail, mem, shards);
+    g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    hs_err err = g->wake_fd >= 0 ? HS_OK : hs_err_errno(errno);
+    if (hs_ok(err))
+        err = shard_mail_init(&g->mail, mem, shards);
     if (hs_ok(err))
         err = logger_start(mem, shards, o->log_fd, o->log_level, &g->logger);
     if (hs_ok(err)) {
@@ -290,6 +308,8 @@ static hs_err group_create(const hs_group_options *o, uint32_t shards, hs_group 
             logger_stop(g->logger);
         if (g->mail.queues)
             shard_mail_fini(&g->mail);
+        if (g->wake_fd >= 0)
+            close(g->wake_fd);
         hs_mem_give(mem, g, group_bytes(shards), HS_CACHE_PAIR);
         return err;
     }
@@ -353,7 +373,13 @@ void hs_group_stop(hs_group *g)
     for (uint32_t i = 0; i < g->threads && !ended; i++)
         if (g->members[i].shard)
             shard_stop(g->members[i].shard);
+    wake_waiter(g);
     pthread_mutex_unlock(&g->lock);
+}
+
+void hs_group_wait(hs_group *g)
+{
+    (void)step_wait(g, STEP_ENDED);
 }
 
 void hs_group_join(hs_group *g)
@@ -409,17 +435,37 @@ hs_log *hs_group_log(hs_group *g)
     return logger_log(g->logger, g->mail.shards);
 }
 
+/* The next signal of the set; 0: none yet, but a shard may have ended. Without a signalfd (`fd` is
+ * -1) it looks again every 20 ms. */
+static int next_signal(const hs_group *g, const sigset_t *set, int fd)
+{
+    if (fd < 0) {
+        struct timespec tick = {.tv_nsec = 20 * (long)HS_MSEC_NS};
+        int sig = sigtimedwait(set, NULL, &tick);
+        if (sig < 0 && errno != EAGAIN && errno != EINTR)
+            (void)poll(NULL, 0, 20); /* it is denied: at least not at full speed */
+        return HS_MAX(sig, 0);
+    }
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = g->wake_fd, .events = POLLIN}};
+    if (poll(fds, HS_ARRAY_LEN(fds), -1) < 0)
+        return 0;
+    uint64_t wakes;
+    ssize_t n = read(g->wake_fd, &wakes, sizeof wakes);
+    struct signalfd_siginfo info;
+    n = read(fd, &info, sizeof info);
+    return n == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
 void hs_group_wait_signals_hup(hs_group *g, void (*again)(void *ctx), void (*hangup)(void *ctx),
                                void *ctx)
 {
     sigset_t set;
     stop_signals(&set);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     bool stopping = false;
-    /* Shards end only after a stop, so until the first signal there is nothing else to look at. */
     while (!group_ended(g)) {
-        struct timespec tick = {.tv_nsec = 20 * (long)HS_MSEC_NS};
-        int sig = stopping ? sigtimedwait(&set, NULL, &tick) : sigwaitinfo(&set, NULL);
-        if (sig < 0)
+        int sig = next_signal(g, &set, fd);
+        if (sig == 0)
             continue;
         if (sig == SIGHUP && hangup) {
             if (!stopping)
@@ -433,6 +479,8 @@ void hs_group_wait_signals_hup(hs_group *g, void (*again)(void *ctx), void (*han
         stopping = true;
         hs_group_stop(g);
     }
+    if (fd >= 0)
+        close(fd);
 }
 
 void hs_group_wait_signals(hs_group *g, void (*again)(void *ctx), void *ctx)

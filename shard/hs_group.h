@@ -67,14 +67,18 @@ HS_API uint32_t hs_group_shards(const hs_group *group);
 /* Shard `id`: to read its counters. Thread: any. */
 HS_API hs_shard *hs_group_shard(const hs_group *group, uint32_t id);
 
-/* Ask all shards to stop. Returns at once; asking twice is allowed. Thread: any, not a signal
- * handler: see hs_group_wait_signals. */
+/* Ask all shards to stop. Returns at once; asking twice is allowed, and hs_group_wait_signals
+ * returns once they have ended. Not once hs_group_join was called. Thread: any, a shard's as well;
+ * not a signal handler: see hs_group_wait_signals. */
 HS_API void hs_group_stop(hs_group *group);
+
+/* Wait until every shard has ended. Thread: any but a shard's. */
+HS_API void hs_group_wait(hs_group *group);
 
 /* Wait until every shard has ended, then free the group. Thread: any but a shard's; once. */
 HS_API void hs_group_join(hs_group *group);
 
-/* Wait for SIGINT or SIGTERM or the end of all shards, then hs_group_stop. The caller must have
+/* Wait for SIGINT or SIGTERM, then hs_group_stop, or for a hs_group_stop. The caller must have
  * blocked them before hs_group_start (hs_group_block_signals), so that no other thread gets
  * them. A second signal is answered by `again` (may be NULL), called on this thread.
  * Returns when the shards have ended; hs_group_join comes next. Thread: any but a shard's. */
