@@ -117,10 +117,14 @@ HS_API const hs_addr *hs_app_listen_addr(const hs_app *app, uint32_t at);
 /* Whether address `at` speaks TLS. Between start and join. */
 HS_API bool hs_app_listen_tls(const hs_app *app, uint32_t at);
 
+/* Whether there is anything to read again: certificates, or the files of a client's resolver. */
+HS_API bool hs_app_reloads(const hs_app *app);
+
 /* Read certificates and keys again: new connections on all shards get the new ones from the return
- * on, running ones go on with theirs. Where something is wrong with a file the old ones stay.
- * Either is told in the log of the group. Thread: the one that waits for signals. Errors: those of
- * hs_tls_server_ctx, HS_E_USAGE (no TLS). Between start and join. */
+ * on, running ones go on with theirs. Where something is wrong with a file the old ones stay. And
+ * the hosts file and resolv.conf, at each shard's next lookup. Both are told in the log of the
+ * group. Thread: the one that waits for signals. Errors: those of hs_tls_server_ctx, HS_E_USAGE
+ * (nothing to read again). Between start and join. */
 HS_API HS_NODISCARD hs_err hs_app_reload(hs_app *app);
 
 /* Its group of shards. Between start and join. */

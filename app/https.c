@@ -3,6 +3,7 @@
  * Owns: what is served by HTTPS, and the words about it in the log. Must not know: how TLS works.
  * Tested by: tests/e2e/tls.py. */
 #include "app.h"
+#include "hs_dns.h"
 
 #define PLAIN_BODY "This port speaks HTTPS: ask with https://\n"
 
@@ -42,16 +43,15 @@ void app_tls_close(hs_app *app)
     app->tls_box = NULL;
 }
 
-hs_err hs_app_reload(hs_app *app)
+bool hs_app_reloads(const hs_app *app)
+{
+    return app->tls_box || app->uses_client;
+}
+
+static hs_err reload_tls(hs_app *app, hs_log *log)
 {
     hs_tls_ctx *ctx;
     hs_tls_why why;
-    HS_ASSERT(app->group != NULL);
-    hs_log *log = hs_group_log(app->group);
-    if (!app->tls_box) {
-        hs_log_write(log, HS_LOG_INFO, "reload: there is no certificate to read again");
-        return hs_err_of(HS_E_USAGE);
-    }
     hs_err err = make_ctx(app, &ctx, &why);
     if (!hs_ok(err)) {
         hs_log_write(log, HS_LOG_ERROR, "reload: %s; the old certificates stay", why.text);
@@ -61,6 +61,21 @@ hs_err hs_app_reload(hs_app *app)
     hs_tls_ctx_unref(ctx);
     hs_log_write(log, HS_LOG_INFO, "reload: new connections get the new certificates");
     return HS_OK;
+}
+
+hs_err hs_app_reload(hs_app *app)
+{
+    HS_ASSERT(app->group != NULL);
+    hs_log *log = hs_group_log(app->group);
+    if (!hs_app_reloads(app)) {
+        hs_log_write(log, HS_LOG_INFO, "reload: there is no certificate to read again");
+        return hs_err_of(HS_E_USAGE);
+    }
+    if (app->uses_client) {
+        hs_dns_reload();
+        hs_log_write(log, HS_LOG_INFO, "reload: the next lookup reads resolv.conf and hosts again");
+    }
+    return app->tls_box ? reload_tls(app, log) : HS_OK;
 }
 
 bool hs_app_listen_tls(const hs_app *app, uint32_t at)

@@ -58,7 +58,8 @@ static void print_help(const command *cmd)
         "\n"
         "SIGTERM and SIGINT stop the server: it accepts no more, answers what is under way with\n"
         "Connection: close, and leaves with status 0. A second signal ends it at once. SIGHUP\n"
-        "reads certificates and keys again; a server without any stops.\n");
+        "reads certificates, keys, resolv.conf and the hosts file again; a server that has no\n"
+        "certificate and fetches nothing stops.\n");
 }
 
 /* Octal digits alone, up to 0777, and at least one bit. */
@@ -331,8 +332,8 @@ static int serve(hs_app *app, command *cmd)
     if (!hs_ok(err))
         return cannot_start(cmd, app, err);
     say_where(cmd, app);
-    hs_group_wait_signals_hup(hs_app_group(app), end_at_once, cmd->options.tls ? reload : NULL,
-                              app);
+    hs_group_wait_signals_hup(hs_app_group(app), end_at_once,
+                              hs_app_reloads(app) ? reload : NULL, app);
     uint64_t cut_off = hs_app_join(app);
     if (cut_off == 0)
         return EXIT_FINE;

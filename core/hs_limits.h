@@ -124,6 +124,8 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 /* A hosts file that blocks names may have 100,000 lines. */
 #define HS_DNS_HOSTS_BYTES_MAX (8u * 1024 * 1024)
 #define HS_DNS_RESOLV_BYTES_MAX (64u * 1024)
+/* How often it is looked at whether those files have changed, while names are looked up. */
+#define HS_DNS_WATCH_MS 1000
 /* Once its last answer has left, a closing connection reads and drops what still comes, for this
  * long and this much, so that the answer is not lost to a reset (RFC 9112 section 9.6). Most
  * clients read no answer before their upload is out. */

@@ -2,14 +2,14 @@
  *
  * Owns: the order of sources (numbers, localhost, hosts file, cache, servers), the search domains,
  * the bounds on what is asked at a time, and the waiting of several for one question. Must not
- * know: c-ares (dns_ares.c), promises (dns_lookup.c), which resolver it is (dns_op.c).
+ * know: c-ares (dns_ares.c), promises (dns_lookup.c), when files are read (dns_reload.c).
  * Tested by: tests/unit/net_dns.c on a wire of its own, tests/plain/dns.c.
  *
  * A lookup has one part for each family. For each candidate of the name both are asked side by
  * side. The first address found settles the candidate: what the other part comes to belongs to the
  * same name then. While there is none, a part's "none" is held back, as the next candidate may have
  * one. */
-#include "dns.h"
+#include "resolver.h"
 
 #include "hs_assert.h"
 
@@ -29,25 +29,6 @@ typedef struct dns_part {
     int family;
     uint8_t state; /* part_state */
 } dns_part;
-
-typedef struct resolver {
-    hs_dns dns;
-    hs_dns_options o;
-    dns_wire *wire;
-    dns_cache cache;
-    dns_hosts hosts;
-    dns_resolv resolv;
-    hs_pool lookups;
-    hs_list queue;     /* entries that are not asked yet */
-    hs_list questions; /* entries that the wire has */
-    uint32_t queue_len, asked;
-    hs_list running; /* lookups */
-    hs_trim trim;
-    hs_microtask gone; /* destroyed with lookups under way, which are told */
-    bool ended;        /* destroyed: nothing is asked any more */
-    bool inside;       /* on_reply is under way */
-    uint32_t count_lookups, count_hits, count_queries, count_failed;
-} resolver;
 
 struct dns_lookup {
     hs_list link;
@@ -379,6 +360,31 @@ static void on_reply(void *ctx, void *question, const dns_reply *reply)
     r->inside = false;
 }
 
+/* ---- other servers ---- */
+
+static void wire_set(resolver *r, dns_wire *wire)
+{
+    wire->replied = on_reply;
+    wire->ctx = r;
+    r->wire = wire;
+}
+
+void dns_wire_replace(resolver *r, dns_wire *wire)
+{
+    r->wire->ops->destroy(r->wire);
+    wire_set(r, wire);
+    while (!hs_list_empty(&r->questions)) {
+        dns_entry *e = HS_CONTAINER_OF(r->questions.next, dns_entry, link);
+        question_leave(r, e);
+        e->state = DNS_QUEUED;
+        hs_list_push_back(&r->queue, &e->link);
+        r->queue_len++;
+    }
+    r->inside = true;
+    pump(r);
+    r->inside = false;
+}
+
 /* ---- the start of a lookup ---- */
 
 /* What is known here of a name, without a server. False where it has to be asked for. */
@@ -444,6 +450,8 @@ static hs_err lookup_start(hs_dns *dns, hs_dns_op *op, hs_span text, int family)
         return err;
     }
     op->state = l;
+    if (is_name)
+        dns_look_at_files(r);
     hs_list_init(&l->link);
     hs_list_push_back(&r->running, &l->link);
     count(r, r->count_lookups);
@@ -475,6 +483,7 @@ static void resolver_free(resolver *r)
 {
     dns_cache_fini(&r->cache);
     dns_hosts_fini(&r->hosts);
+    dns_watch_fini(&r->watch, hs_shard_mem(r->dns.shard));
     hs_pool_fini(&r->lookups);
     hs_mem_give(hs_shard_mem(r->dns.shard), r, sizeof *r, 16);
 }
@@ -486,6 +495,7 @@ static void resolver_end(resolver *r)
     HS_ASSERT(!r->inside);
     if (r->asked > 0)
         drop_questions(r);
+    dns_look_cancel(r);
     r->wire->ops->destroy(r->wire);
     resolver_free(r);
 }
@@ -530,6 +540,7 @@ static hs_err resolver_init(resolver *r)
     HS_TRY(hs_counters_register(c, "dns_queries", &r->count_queries));
     HS_TRY(hs_counters_register(c, "dns_failed", &r->count_failed));
     HS_TRY(hs_pool_init(&r->lookups, hs_shard_mem(shard), sizeof(dns_lookup), HS_DNS_LOOKUPS_MAX));
+    HS_TRY(dns_watch_init(&r->watch, shard, r->o.resolv_path, r->o.hosts_path));
     HS_TRY(dns_hosts_read(&r->hosts, shard, r->o.hosts_path));
     return dns_resolv_read(&r->resolv, shard, r->o.resolv_path);
 }
@@ -543,7 +554,6 @@ hs_err dns_create_on(hs_shard *shard, const hs_dns_options *options, dns_wire *w
     r->dns.ops = &resolver_ops;
     r->dns.shard = shard;
     r->o = dns_options_set(options);
-    r->wire = wire;
     hs_list_init(&r->queue);
     hs_list_init(&r->questions);
     hs_list_init(&r->running);
@@ -555,9 +565,9 @@ hs_err dns_create_on(hs_shard *shard, const hs_dns_options *options, dns_wire *w
         return err;
     }
     /* Nothing of the caller's is kept. */
+    r->servers_given = r->o.servers != NULL;
     r->o.servers = r->o.hosts_path = r->o.resolv_path = NULL;
-    wire->replied = on_reply;
-    wire->ctx = r;
+    wire_set(r, wire);
     r->trim.fn = trim_resolver;
     hs_shard_trim_add(shard, &r->trim);
     *out = &r->dns;

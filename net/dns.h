@@ -1,6 +1,6 @@
 /* The inside of the resolver, for the files that make it up: dns_name.c (names), dns_file.c (hosts
  * file and resolv.conf), dns_cache.c (answers, and questions under way), dns_ares.c (the wire),
- * dns.c (lookups), dns_op.c (what every resolver can do). */
+ * dns.c (lookups), dns_reload.c (files that change), dns_op.c (what every resolver can do). */
 #pragma once
 
 #include <errno.h>
@@ -80,6 +80,30 @@ typedef struct dns_resolv {
 HS_NODISCARD hs_err dns_resolv_read(dns_resolv *resolv, hs_shard *shard, const char *path);
 void dns_resolv_parse(dns_resolv *resolv, hs_span text);
 
+/* ---- changes of files ---- */
+
+typedef struct dns_file_state {
+    uint64_t numbers[5];
+} dns_file_state;
+
+typedef struct dns_file {
+    char *path;
+    dns_file_state state; /* when it was read */
+} dns_file;
+
+typedef struct dns_watch {
+    dns_file resolv, hosts;
+    uint64_t next_ns;
+    unsigned reloads; /* of hs_dns_reload, as seen */
+    bool forced;      /* read them again though they look the same */
+} dns_watch;
+
+/* Note the state of both files: before they are read, so that a change meanwhile is seen later.
+ * Errors: -ENOMEM. */
+HS_NODISCARD hs_err dns_watch_init(dns_watch *w, hs_shard *shard, const char *resolv,
+                                   const char *hosts);
+void dns_watch_fini(dns_watch *w, const hs_mem *mem);
+
 /* Candidate number `i` (from 0) for `name`, in the order in which they are tried. False when there
  * is none; *skip where the domain makes it too long. */
 bool dns_candidate(const dns_resolv *resolv, const dns_name *name, uint32_t i, dns_name *out,
@@ -138,6 +162,9 @@ HS_NODISCARD hs_err dns_cache_add(dns_cache *c, const dns_name *name, int family
 /* Keep a known entry until `until_ns`; the one that was not used for longest may go for it. */
 void dns_cache_keep(dns_cache *c, dns_entry *e, uint64_t until_ns);
 
+/* Drop all that is kept. */
+void dns_cache_clear(dns_cache *c);
+
 /* Forget an entry. */
 void dns_cache_drop(dns_cache *c, dns_entry *e);
 
@@ -162,6 +189,9 @@ typedef struct dns_wire_ops {
     hs_err (*ask)(dns_wire *wire, const char *name, int family, void *question);
     /* Drop all questions: no reply to them comes any more. */
     void (*drop_all)(dns_wire *wire);
+    /* A new wire whose servers are those that resolv.conf has now. NULL: they are always the same.
+     * Errors: as hs_dns_create. */
+    hs_err (*remake)(hs_shard *shard, const hs_dns_options *options, dns_wire **out);
     /* Drop all questions, and end. Not from inside of `replied`. What the kernel still has holds
      * the shard. */
     void (*destroy)(dns_wire *wire);

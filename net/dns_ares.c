@@ -486,6 +486,7 @@ static void ares_wire_destroy(dns_wire *wire)
 static const dns_wire_ops ares_wire_ops = {
     .ask = ares_wire_ask,
     .drop_all = ares_wire_drop_all,
+    .remake = dns_ares_create,
     .destroy = ares_wire_destroy,
 };
 

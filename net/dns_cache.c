@@ -26,10 +26,15 @@ void dns_cache_init(dns_cache *c, const hs_mem *mem, uint32_t kept_max, uint32_t
     hs_list_init(&c->kept);
 }
 
-void dns_cache_fini(dns_cache *c)
+void dns_cache_clear(dns_cache *c)
 {
     while (!hs_list_empty(&c->kept))
         dns_cache_drop(c, HS_CONTAINER_OF(c->kept.next, dns_entry, link));
+}
+
+void dns_cache_fini(dns_cache *c)
+{
+    dns_cache_clear(c);
     HS_ASSERT(c->entries.len == 0);
     hs_map_fini(&c->entries);
 }

@@ -102,12 +102,18 @@ typedef struct hs_dns_options {
     uint32_t none_s;         /* how long "there is none" is kept. 0: 5; see cache_off */
 } hs_dns_options;
 
-/* Make a resolver that asks name servers. The hosts file and resolv.conf are read now, and never
- * again: that is a few reads of local files. Owned by the caller until hs_dns_destroy. `options`
- * may be NULL. Shard: owner only.
- * Errors: -ENOMEM, HS_E_USAGE (options->servers is no list of addresses). */
+/* Make a resolver that asks name servers. The hosts file and resolv.conf are read now, and again at
+ * the first lookup after they have changed: that is looked at once a second, and is a few reads of
+ * local files. With resolv.conf the answers that were kept go, and what is under way is asked of
+ * the new servers (unless options->servers are given). Owned by the caller until hs_dns_destroy.
+ * `options` may be NULL. Shard: owner only. Errors: -ENOMEM, HS_E_USAGE (options->servers is no
+ * list of addresses). */
 HS_API HS_NODISCARD hs_err hs_dns_create(hs_shard *shard, const hs_dns_options *options,
                                          hs_dns **out);
+
+/* Every resolver reads its files again at its next lookup, whether they have changed or not.
+ * Thread: any. */
+HS_API void hs_dns_reload(void);
 
 /* Free it. Lookups that are under way end with -ECANCELED, each told once and later (each holds the
  * shard, so that none is left when that has ended); lookups can be cancelled until then, and

@@ -3,12 +3,14 @@ others at once. Their upstream is httpshard itself, or a server that a test scri
 
 import json
 import os
+import signal
 import socket
 import threading
+import time
 import unittest
 
 from bodies import FLAT_BYTES, GIB, MIB, download, echo, pattern
-from program import LONG, SANITIZE, Program, main, needs, run
+from program import LONG, PATIENCE, SANITIZE, Program, main, needs, run
 
 PROXY = os.environ.get("HTTPSHARD_PROXY", "")
 FANOUT = os.environ.get("HTTPSHARD_FANOUT", "")
@@ -66,6 +68,20 @@ class Proxy(unittest.TestCase):
         got = run(["curl", "-sS", "--max-time", "300", self.proxy.url + "/plaintext",
                    self.proxy.url + "/bytes/3"])
         self.assertEqual((got.returncode, got.stdout), (0, TEXT.decode() + "012"))
+
+    def test_a_hang_up_reads_the_names_files_again_and_ends_nothing(self):
+        for _ in range(2):
+            self.proxy.signal(signal.SIGHUP)
+        deadline = time.monotonic() + PATIENCE
+        while "reads resolv.conf and hosts again" not in self.proxy.said():
+            self.assertLess(time.monotonic(), deadline, self.proxy.said())
+            time.sleep(0.01)
+        with self.proxy.connect() as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+        # One that has nothing to read again ends as at SIGTERM.
+        with Program() as plain:
+            plain.signal(signal.SIGHUP)
+            self.assertEqual(plain.wait(), 0)
 
     def test_a_client_that_leaves_leaves_nothing_behind(self):
         with self.proxy.connect() as conn:

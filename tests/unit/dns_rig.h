@@ -19,7 +19,8 @@ typedef struct fake {
     dns_wire wire;
     ask_made asks[ASKS_MAX];
     uint32_t len;
-    uint32_t cancels, destroys;
+    uint32_t cancels, destroys, remakes;
+    hs_err remake_err;
     bool inside;    /* a call into the resolver is under way: nothing may be heard */
     hs_err ask_err; /* what asking comes to */
 } fake;
@@ -42,6 +43,7 @@ typedef struct heard {
 static bench b;
 static fake f;
 static hs_dns *dns;
+static char resolv_path[32], hosts_path[32];
 
 static inline hs_err fake_ask(dns_wire *wire, const char *name, int family, void *question)
 {
@@ -84,11 +86,24 @@ static inline void fake_destroy(dns_wire *wire)
         f.asks[i].question = NULL;
 }
 
-static const dns_wire_ops fake_ops = {fake_ask, fake_drop_all, fake_destroy};
+static inline hs_err fake_remake(hs_shard *shard, const hs_dns_options *o, dns_wire **out);
+
+static const dns_wire_ops fake_ops = {fake_ask, fake_drop_all, fake_remake, fake_destroy};
+
+/* The same one again: its `destroy` as the old one comes after this. */
+static inline hs_err fake_remake(hs_shard *shard, const hs_dns_options *o, dns_wire **out)
+{
+    cr_assert_eq(shard, b.shard);
+    cr_assert_str_eq(o->resolv_path, resolv_path);
+    f.remakes++;
+    *out = &f.wire;
+    return f.remake_err;
+}
 
 static inline void open_dns(const hs_dns_options *o, const char *resolv, const char *hosts)
 {
-    char resolv_path[] = "/tmp/hs_resolv_XXXXXX", hosts_path[] = "/tmp/hs_hosts_XXXXXX";
+    snprintf(resolv_path, sizeof resolv_path, "/tmp/hs_resolv_XXXXXX");
+    snprintf(hosts_path, sizeof hosts_path, "/tmp/hs_hosts_XXXXXX");
     int fds[2] = {mkstemp(resolv_path), mkstemp(hosts_path)};
     cr_assert(fds[0] >= 0 && fds[1] >= 0);
     cr_assert_geq(write(fds[0], resolv, strlen(resolv)), 0);
@@ -102,6 +117,12 @@ static inline void open_dns(const hs_dns_options *o, const char *resolv, const c
     cr_assert(hs_ok(dns_create_on(b.shard, &own, &f.wire, &dns)));
     for (int i = 0; i < 2; i++)
         close(fds[i]);
+}
+
+/* After the resolver was destroyed. */
+static inline void end_bench(void)
+{
+    bench_fini(&b);
     unlink(resolv_path);
     unlink(hosts_path);
 }
@@ -110,7 +131,7 @@ static inline void close_dns(void)
 {
     bench_run(&b, 1);
     hs_dns_destroy(dns);
-    bench_fini(&b);
+    end_bench();
 }
 
 static inline void start_family(heard *h, const char *name, int family);

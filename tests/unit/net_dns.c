@@ -372,7 +372,7 @@ Test(net_dns, destroyed_at_each_step)
         cr_assert_eq(h.err[v6].code, -ECANCELED);
         cr_assert(h.err[v4].code == -ECANCELED || step == 3);
         hs_dns_cancel(dns, &h.op); /* idle: the resolver is not looked at */
-        bench_fini(&b);
+        end_bench();
     }
 }
 
@@ -393,7 +393,7 @@ Test(net_dns, destroyed_inside_an_answer)
         cr_assert_eq(f.destroys, 1);
         cr_assert(h.ended && (last || other.ended));
         cr_assert_eq(h.err[v4].code, last ? 0 : -ECANCELED);
-        bench_fini(&b);
+        end_bench();
     }
 }
 
@@ -409,7 +409,7 @@ Test(net_dns, nothing_starts_on_one_that_is_destroyed)
     cr_assert(h.ended);
     cr_assert_null(again.op.fn);
     cr_assert_eq(f.len, 2);
-    bench_fini(&b);
+    end_bench();
 }
 
 Test(net_dns, another_lookup_from_the_last_answer)
