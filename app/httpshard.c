@@ -202,5 +202,8 @@ int main(int argc, char **argv)
         hs_app_get(app, "/burn/*", burn, NULL);
         hs_app_route(app, HS_METHODS_ANY, "/echo", echo, NULL);
     }
-    return hs_app_main(app, argc, argv);
+    int status = hs_app_main(app, argc, argv);
+    if (app)
+        hs_app_destroy(app);
+    return status;
 }
