@@ -231,6 +231,23 @@ REAL_TEST(net_udp_send, one_that_fails_is_told_and_the_others_go)
     }
 }
 
+/* What no kernel should answer, and a sandbox in its place may. */
+REAL_TEST(net_udp_send, odd_counts_of_the_kernel_are_an_error)
+{
+    static const int odd[] = {0, HS_UDP_BATCH + 1};
+    for (size_t i = 0; i < HS_ARRAY_LEN(odd); i++) {
+        pair(r);
+        wired.send_odd = odd[i];
+        wired.send_errors = 1;
+        for (size_t len = 1; len <= 3; len++) /* no run */
+            cr_assert(hs_ok(say_bytes(&ends[1], to(), 'x', len)));
+        REAL_UNTIL(r, ends[0].heard_len == 2);
+        cr_assert_eq(ends[1].errors, 1);
+        cr_assert_eq(ends[1].error.code, -EIO);
+        udp_finish(r);
+    }
+}
+
 /* Of a connected socket the error may be of an earlier datagram: this one is tried again, once. */
 REAL_TEST(net_udp_send, an_earlier_ones_error_costs_no_datagram)
 {

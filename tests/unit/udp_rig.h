@@ -197,6 +197,7 @@ static inline uint64_t udp_count(real *r, const char *name)
 typedef struct wire {
     int send_errno;       /* every send fails with it ... */
     uint32_t send_errors; /* ... so often */
+    int send_odd;         /* with an errno of 0: what it returns then */
     int run_errno;        /* of a message that is to be cut into segments longer than: */
     uint32_t run_max;
     uint32_t send_calls, send_msgs, send_runs;
@@ -226,7 +227,7 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned len, int flags)
     if (wired.send_errors > 0) {
         wired.send_errors--;
         errno = wired.send_errno;
-        return -1;
+        return wired.send_errno ? -1 : wired.send_odd;
     }
     unsigned good = 0;
     for (; good < len; good++) {
