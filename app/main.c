@@ -343,7 +343,7 @@ static int serve(hs_app *app, command *cmd)
 
 /* The last application that was served: programs mostly end without freeing theirs, and what can be
  * reached is no leak to those who look for leaks. */
-static hs_app *served;
+static hs_app *volatile served;
 
 int hs_app_main(hs_app *app, int argc, char **argv)
 {

@@ -121,8 +121,7 @@ void router_handle(hs_req *req, hs_res *res, void *ctx)
         if (!matches(r, path))
             continue;
         if (HS_LIKELY(r->methods & method)) {
-            hs_req_set_tail(req, r->path.len);
-            hs_req_set_label(req, r->label);
+            hs_req_set_route(req, r->label, r->path.len);
             r->handler(req, res, r->ctx);
             return;
         }

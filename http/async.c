@@ -24,7 +24,8 @@ static h1_async *async_of(h1_session *x)
 hs_cancel *hs_req_cancel(hs_req *req)
 {
     h1_session *x = session_of_req(req);
-    HS_ASSERT(async_shard(x) == hs_shard_self());
+    if (!x)
+        return NULL;
     h1_async *a = async_of(x);
     if (a && !a->cancel) {
         a->cancel = hs_cancel_create(async_shard(x));
@@ -43,7 +44,7 @@ static void when_settled(hs_reaction *reaction, hs_outcome outcome)
     h1_session *x = when->x;
     const hs_http_server *server = x->conn->server;
     const char *label = label_enter(x);
-    when->fn(&x->req, &x->res, outcome, when->ctx);
+    when->fn(req_of(x), res_of(x), outcome, when->ctx);
     label_leave(server, label);
 }
 
@@ -51,7 +52,7 @@ hs_err hs_req_when(hs_req *req, hs_promise *promise, hs_req_when_fn *fn, void *c
 {
     HS_ASSERT(promise != NULL && fn != NULL);
     h1_session *x = session_of_req(req);
-    hs_err err = x->res.state == RES_DONE ? hs_err_of(HS_E_USAGE) : hs_req_defer(req);
+    hs_err err = !x || x->res.state == RES_DONE ? hs_err_of(HS_E_USAGE) : req_defer(x);
     h1_async *a = hs_ok(err) ? async_of(x) : NULL;
     async_when *when = a ? hs_arena_take(&x->arena, sizeof *when) : NULL;
     if (!when) {
@@ -71,6 +72,13 @@ static hs_promise *failed(const h1_session *x, int32_t code)
     return hs_promise_settled(async_shard(x), hs_error(hs_err_of(code)));
 }
 
+/* For a request that is over. NULL on a thread that has no promises. */
+static hs_promise *gone(void)
+{
+    hs_shard *shard = hs_shard_self();
+    return shard ? hs_promise_settled(shard, hs_error(hs_err_of(HS_E_USAGE))) : NULL;
+}
+
 /* The reader gets what came first. */
 static hs_outcome take_piece(h1_async *a)
 {
@@ -86,7 +94,7 @@ static void heard(hs_req *req, hs_span piece, bool last, void *ctx)
 {
     h1_session *x = session_of_req(req);
     h1_async *a = ctx;
-    HS_ASSERT(a == req->async);
+    HS_ASSERT(x && a == x->req.async);
     if (piece.len > 0 && !hs_ok(hs_chain_append(&a->held, conn_chunks(x->conn), piece))) {
         conn_abort(x->conn);
         return;
@@ -109,7 +117,8 @@ static void drop_piece(h1_session *x, h1_async *a)
 hs_promise *hs_req_next(hs_req *req)
 {
     h1_session *x = session_of_req(req);
-    HS_ASSERT(async_shard(x) == hs_shard_self());
+    if (!x)
+        return gone();
     h1_async *a = async_of(x);
     if (!a)
         return failed(x, -ENOMEM);
@@ -138,7 +147,7 @@ hs_promise *hs_req_next(hs_req *req)
 static void collected(hs_req *req, hs_span body, void *ctx)
 {
     h1_async *a = ctx;
-    HS_ASSERT(a == req->async);
+    (void)req;
     a->piece = body;
     async_settle(&a->next, hs_value(&a->piece));
 }
@@ -146,7 +155,8 @@ static void collected(hs_req *req, hs_span body, void *ctx)
 hs_promise *hs_req_whole(hs_req *req, uint64_t bytes_max)
 {
     h1_session *x = session_of_req(req);
-    HS_ASSERT(async_shard(x) == hs_shard_self());
+    if (!x)
+        return gone();
     h1_async *a = async_of(x);
     hs_promise *p = a ? hs_promise_create(async_shard(x)) : NULL;
     if (!p)
@@ -166,8 +176,9 @@ hs_promise *hs_req_whole(hs_req *req, uint64_t bytes_max)
 hs_promise *hs_res_drained(hs_res *res)
 {
     h1_session *x = session_of_res(res);
-    HS_ASSERT(async_shard(x) == hs_shard_self());
-    if (res->state == RES_DONE)
+    if (!x)
+        return gone();
+    if (x->res.state == RES_DONE)
         return failed(x, x->conn->phase == CONN_OVER ? -ECANCELED : HS_E_USAGE);
     if (!hs_res_full(res))
         return hs_promise_settled(async_shard(x), hs_value(NULL));

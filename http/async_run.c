@@ -10,9 +10,8 @@
  * Tested by: tests/unit/http_async.c. */
 #include "async_state.h"
 
-static void answer_error(hs_res *res, uint32_t status)
+static void answer_error(h1_session *x, uint32_t status)
 {
-    h1_session *x = session_of_res(res);
     char text[64];
     hs_span reason = hs_status_reason(status);
     HS_ASSERT(reason.len + 6 <= sizeof text);
@@ -22,8 +21,8 @@ static void answer_error(hs_res *res, uint32_t status)
     len += reason.len;
     text[len++] = '\n';
     /* What the handler had in mind for its own answer. */
-    drop_chain(&res->fields, conn_chunks(x->conn));
-    hs_res_text(res, status, hs_span_of(text, len));
+    drop_chain(&x->res.fields, conn_chunks(x->conn));
+    hs_res_text(res_of(x), status, hs_span_of(text, len));
 }
 
 static uint32_t status_of(hs_err err)
@@ -37,11 +36,10 @@ static uint32_t status_of(hs_err err)
 /* The handler has returned, and the request is there. */
 static void returned(h1_session *x, const char *name, hs_err err)
 {
-    hs_res *res = &x->res;
-    switch ((res_state)res->state) {
+    switch ((res_state)x->res.state) {
     case RES_OPEN:
         if (!hs_ok(err)) {
-            answer_error(res, status_of(err));
+            answer_error(x, status_of(err));
             return;
         }
         hs_log_write(hs_shard_log(async_shard(x)), HS_LOG_ERROR,
@@ -50,7 +48,7 @@ static void returned(h1_session *x, const char *name, hs_err err)
         break;
     case RES_BEGUN:
         if (hs_ok(err))
-            hs_res_end(res);
+            hs_res_end(res_of(x));
         else
             conn_abort(x->conn);
         break;
@@ -66,7 +64,7 @@ static hs_err run_fiber(void *arg)
     async_run run = *start;
     h1_async *a = run.x->req.async;
     a->run = &run;
-    hs_err err = run.handler(&run.x->req, &run.x->res, run.ctx);
+    hs_err err = run.handler(req_of(run.x), res_of(run.x), run.ctx);
     if (!hs_ok(err) && err.code != -ECANCELED)
         hs_log_write(hs_shard_log(hs_shard_self()), HS_LOG_WARN,
                      "the handler of %s returned %s: %s", run.name, hs_err_name(err),
@@ -82,12 +80,15 @@ void hs_http_run_async(hs_req *req, hs_res *res, const char *name, hs_http_async
                        void *ctx)
 {
     HS_ASSERT(name != NULL && handler != NULL);
-    HS_ASSERT(res->state == RES_OPEN);
     h1_session *x = session_of_req(req);
+    (void)res;
+    if (!x)
+        return;
+    HS_ASSERT(x->res.state == RES_OPEN);
     async_run run = {.x = x, .handler = handler, .ctx = ctx, .name = name};
     hs_cancel *cancel = hs_req_cancel(req);
-    if (cancel && hs_ok(hs_req_defer(req)))
+    if (cancel && hs_ok(req_defer(x)))
         hs_promise_ignore(hs_fiber_start(async_shard(x), name, run_fiber, &run, cancel));
     if (!run.started)
-        answer_error(res, 503);
+        answer_error(x, 503);
 }

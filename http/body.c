@@ -8,9 +8,9 @@
 
 void body_start(h1_session *x)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     req->body_max = x->conn->server->options.body_bytes_max;
-    req->window_ns = hs_shard_now_ns(x->conn->server->shard);
+    req->window_ns = req->since_ns = hs_shard_now_ns(x->conn->server->shard);
     req->chunked = x->head.body == H1_BODY_CHUNKED;
     req->body_left = x->head.body == H1_BODY_LENGTH ? x->head.content_length : 0;
     req->body = req->chunked || req->body_left > 0 ? BODY_UNREAD : BODY_OVER;
@@ -35,7 +35,7 @@ void body_wanted(h1_session *x)
 /* Make room for `more` bytes of a collected body. */
 static bool grow_collect(h1_session *x, size_t more)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     size_t need = req->collect_len + more;
     if (need <= req->collect_cap)
         return true;
@@ -57,7 +57,7 @@ static bool grow_collect(h1_session *x, size_t more)
 static void collect(h1_session *x, hs_span piece, bool last)
 {
     HS_ASSERT(x->req.collected != NULL);
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     if (req->body_seen > req->body_max) {
         conn_fail(x->conn, 413, "the body is longer than what is collected");
         return;
@@ -71,24 +71,24 @@ static void collect(h1_session *x, hs_span piece, bool last)
         req->collect_len += piece.len;
     }
     if (last)
-        req->collected(req, hs_span_of(req->collect, req->collect_len), req->collected_ctx);
+        req->collected(req_of(x), hs_span_of(req->collect, req->collect_len), req->collected_ctx);
 }
 
 static void hear(h1_session *x, hs_span piece, bool last)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     const hs_http_server *server = x->conn->server;
     const char *label = label_enter(x);
     if (req->collected)
         collect(x, piece, last);
     else
-        req->body_fn(req, piece, last, req->body_ctx);
+        req->body_fn(req_of(x), piece, last, req->body_ctx);
     label_leave(server, label);
 }
 
 static void deliver(h1_session *x, hs_span piece, bool last)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     HS_ASSERT(req->body == BODY_HEARD || req->body == BODY_DISCARD);
     bool heard = req->body == BODY_HEARD;
     req->body_seen += piece.len;
@@ -105,7 +105,7 @@ static void deliver(h1_session *x, hs_span piece, bool last)
 
 void body_tell_end(h1_session *x)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     if (!req->end_due)
         return;
     req->end_due = false;
@@ -116,7 +116,7 @@ void body_tell_end(h1_session *x)
 
 static size_t input_length(h1_session *x, hs_span in)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     size_t n = (size_t)HS_MIN((uint64_t)in.len, req->body_left);
     HS_ASSERT(n > 0);
     req->body_left -= n;
@@ -127,7 +127,7 @@ static size_t input_length(h1_session *x, hs_span in)
 /* The trailer section. Nearly always it is just the empty line. */
 static size_t input_trailers(h1_session *x, hs_span in)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     if (req->trailers_len == 0 && hs_span_starts(in, HS_SPAN("\r\n"))) {
         deliver(x, hs_span_of(NULL, 0), true);
         return 2;
@@ -161,7 +161,7 @@ static size_t input_trailers(h1_session *x, hs_span in)
 
 static size_t input_chunked(h1_session *x, hs_span in)
 {
-    hs_req *req = &x->req;
+    h1_req *req = &x->req;
     size_t used = 0;
     hs_span data;
     if (req->in_trailers)
@@ -185,7 +185,7 @@ static size_t input_chunked(h1_session *x, hs_span in)
 size_t body_input(h1_session *x, hs_span in)
 {
     HS_ASSERT(in.len > 0);
-    const hs_req *req = &x->req;
+    const h1_req *req = &x->req;
     if (req->body == BODY_UNREAD || req->body == BODY_OVER || req->body_paused)
         return 0;
     return req->chunked ? input_chunked(x, in) : input_length(x, in);

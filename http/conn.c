@@ -12,40 +12,18 @@ static void conn_take_session(h1_conn *c)
     HS_ASSERT(!c->session);
     HS_ASSERT(c->phase == CONN_IDLE);
     hs_http_server *server = c->server;
-    h1_session *x = server->spare ? server->spare : hs_pool_take(&server->sessions);
-    if (HS_UNLIKELY(!x))
-        return;
+    h1_session *x = server->spare;
+    if (HS_UNLIKELY(!x)) {
+        x = session_make(server);
+        if (!x)
+            return;
+    }
     server->spare = NULL;
-    memset(x, 0, offsetof(h1_session, head));
+    memset(&x->conn, 0, offsetof(h1_session, head) - offsetof(h1_session, conn));
     x->conn = c;
     hs_arena_init(&x->arena, conn_chunks(c), session_arena_bytes(server->options.body_bytes_max));
     h1_head_init(&x->head);
     c->session = x;
-}
-
-static void give_in(h1_session *x)
-{
-    hs_http_server *server = x->conn->server;
-    if (x->in)
-        hs_pool_give(x->in_cap == IN_SMALL_BYTES ? &server->in_small : &server->in_large, x->in);
-    x->in = NULL;
-    x->in_len = x->in_cap = 0;
-}
-
-/* The request is over: give back what it held, keep what waits behind it. */
-static void session_clear(h1_session *x)
-{
-    HS_ASSERT(!x->req.running);
-    hs_pool *chunks = conn_chunks(x->conn);
-    drop_chain(&x->res.fields, chunks);
-    drop_chain(&x->res.trailers, chunks);
-    if (x->arena.bytes_used > 0) {
-        if (x->req.async)
-            async_clear(x);
-        hs_arena_reset(&x->arena);
-    }
-    if (x->in)
-        give_in(x);
 }
 
 /* Another request follows in the same session. */
@@ -63,13 +41,11 @@ static void conn_give_session(h1_conn *c)
     HS_ASSERT(x->conn == c);
     if (HS_UNLIKELY(hs_timer_active(&x->soon)))
         hs_timer_cancel(c->server->shard, &x->soon);
-    session_clear(x);
-    drop_chain(&x->stash, conn_chunks(c));
     c->session = NULL;
-    if (!c->server->spare)
-        c->server->spare = x;
-    else
-        hs_pool_give(&c->server->sessions, x);
+    if (HS_UNLIKELY(x->orphaned) && orphan_keep(x))
+        return;
+    session_clear(x);
+    session_give(x);
 }
 
 /* ---- requests ---- */
@@ -107,7 +83,8 @@ static void run_handler(h1_session *x)
     HS_ASSERT(!x->req.running);
     HS_ASSERT(x->res.state == RES_OPEN);
     x->req.running = true;
-    server->handler(&x->req, &x->res, server->ctx);
+    handle_hand_out(x->handle);
+    server->handler(req_of(x), res_of(x), server->ctx);
     x->req.running = false;
     /* A request never starts inside another's callback: there was no label before. */
     label_leave(server, NULL);
@@ -142,7 +119,9 @@ static void start_request(h1_session *x, const uint8_t *base)
     x->res.close = !x->head.keep_alive || server->draining;
     body_start(x);
     uint32_t status = refusal(&x->head);
-    if (HS_UNLIKELY(status))
+    if (HS_UNLIKELY(!x->handle))
+        conn_abort(c); /* no memory for one */
+    else if (HS_UNLIKELY(status))
         conn_fail(c, status, "refused by the server");
     else
         run_handler(x);
@@ -165,7 +144,7 @@ static bool grow_in(h1_session *x, size_t more)
     uint32_t len = x->in_len;
     if (len > 0)
         memcpy(in, x->in, len);
-    give_in(x);
+    session_give_in(x);
     x->in = in;
     x->in_len = len;
     x->in_cap = small ? IN_SMALL_BYTES : server->limits.head_bytes_max + 1;
@@ -383,7 +362,7 @@ static __attribute__((noinline)) void tell_drained(h1_session *x)
     if (x->res.state == RES_BEGUN && x->res.drain_fn) {
         const hs_http_server *server = x->conn->server;
         const char *label = label_enter(x);
-        x->res.drain_fn(&x->res, x->res.drain_ctx);
+        x->res.drain_fn(res_of(x), x->res.drain_ctx);
         label_leave(server, label);
     }
 }

@@ -10,13 +10,14 @@ static void request_abandon(h1_session *x)
     if (x->res.state == RES_DONE)
         return;
     hs_http_server *server = x->conn->server;
+    x->orphaned = orphan_is(x);
     x->res.state = RES_DONE;
     HS_ASSERT(server->active > 0);
     server->active--;
     hs_count(hs_shard_counters(server->shard), server->count_aborted, 1);
     const char *label = label_enter(x);
     if (x->req.abort_fn)
-        x->req.abort_fn(&x->req, x->req.abort_ctx);
+        x->req.abort_fn(req_of(x), x->req.abort_ctx);
     if (HS_UNLIKELY(x->req.async != NULL))
         async_abandon(x);
     label_leave(server, label);

@@ -14,7 +14,9 @@ HS_BEGIN_DECLS
 typedef struct hs_http_server hs_http_server;
 
 /* Called once for each request, when its head is there. Answer now, or later: see hs_req_defer.
- * `req` and `res` are valid until the answer is complete or the request's abort function ran. */
+ * `req` and `res` are handles, valid until the answer is complete or the request's abort function
+ * ran. A later use, or one on another thread, is recognised: the call does nothing, and the log
+ * names the route, once. It can never reach another request. */
 typedef void hs_http_handler(hs_req *req, hs_res *res, void *ctx);
 
 typedef struct hs_http_options {
@@ -27,6 +29,8 @@ typedef struct hs_http_options {
     uint32_t body_rate_min;  /* 240 bytes a second, over windows of body_ms_window; then 408 */
     uint32_t body_ms_window; /* 10,000 */
     uint32_t send_ms_max;    /* 30,000 without any progress of an answer; then it is cut off */
+    /* 60,000: a deferred request that is not answered for so long is named in the log; 0: never */
+    uint32_t overdue_ms;
 } hs_http_options;
 
 /* Set every option to its default. */

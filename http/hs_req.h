@@ -2,8 +2,9 @@
  *
  * Owns: the view of the head and the ways to read the body. Must not know: the version's wire
  * format. All spans point into the request's own memory: they are valid until the handler returns;
- * after hs_req_defer fetch them anew, and they are valid until the answer is complete. Everything
- * belongs to the owner shard. Tested by: tests/wire, tests/sim. */
+ * after hs_req_defer fetch them anew, and they are valid until the answer is complete. Of a request
+ * that is over all is empty: see hs_res.h. Everything belongs to the owner shard.
+ * Tested by: tests/unit/http_handle.c, tests/wire, tests/sim. */
 #pragma once
 
 #include "hs_arena.h"
@@ -29,12 +30,12 @@ HS_API hs_span hs_req_path(const hs_req *req);
 /* The target's query without the '?'; empty where there is none. */
 HS_API hs_span hs_req_query(const hs_req *req);
 
-/* What of the path is left for the handler: all of it, until hs_req_set_tail. */
+/* What of the path is left for the handler: all of it, until hs_req_set_route. */
 HS_API hs_span hs_req_tail(const hs_req *req);
 
-/* Say that the handler's part of the path begins at byte `from` (at most the path's length): for
- * whoever routes the request. */
-HS_API void hs_req_set_tail(hs_req *req, size_t from);
+/* For routers: hs_req_set_label, and the handler's part of the path (hs_req_tail) begins at byte
+ * `tail_at` (at most the path's length). */
+HS_API void hs_req_set_route(hs_req *req, const char *label, size_t tail_at);
 
 /* For routers: name what serves the request, such as its route, for people (hs_shard_label_set).
  * Holds from here until the handler of the server returns, and again for each later callback of the
@@ -63,7 +64,7 @@ HS_API bool hs_req_content_length(const hs_req *req, uint64_t *bytes);
 /* The first trailer of that name, once the body is over. False where there is none. */
 HS_API bool hs_req_trailer(const hs_req *req, hs_span name, hs_span *value);
 
-/* Memory that lives as long as the request. */
+/* Memory that lives as long as the request. NULL: it is over. */
 HS_API hs_arena *hs_req_arena(hs_req *req);
 
 /* The shard that serves it. */
@@ -74,8 +75,15 @@ HS_API hs_shard *hs_req_shard(const hs_req *req);
  * Errors: -ENOMEM (the head could not be kept; answer now). */
 HS_API HS_NODISCARD hs_err hs_req_defer(hs_req *req);
 
+/* The handler will not answer after all: the client gets a 500, or the end of an answer that has
+ * begun. `req` and its response are gone. Where the connection has ended, this (as any answer) lets
+ * go of what was kept for the handler. */
+HS_API void hs_req_drop(hs_req *req);
+
 /* Call `fn(req, ctx)` if the connection ends before the answer is complete; `req` and its response
- * are gone when it returns. Set it together with whatever will answer later. NULL unsets it. */
+ * are gone when it returns. Set it together with whatever will answer later. NULL unsets it.
+ * Without it (and without hs_req_cancel) a deferred request outlives its connection, with its
+ * memory, until the handler answers or drops it: that does nothing more. */
 HS_API void hs_req_on_abort(hs_req *req, void (*fn)(hs_req *req, void *ctx), void *ctx);
 
 /* A piece of the body, borrowed until the return; `last` comes once, with the last piece or with an

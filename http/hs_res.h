@@ -3,7 +3,9 @@
  * Owns: status, fields, and the body's way out. Framing (Content-Length, Transfer-Encoding,
  * Connection) and Date are the server's. Must not know: the version's wire format.
  * A response is complete after one of the whole-answer functions, or after hs_res_end; then `req`
- * and `res` are gone. Everything belongs to the owner shard. Tested by: tests/wire, tests/sim. */
+ * and `res` are gone. What is called on them later, again, or on another thread does nothing, and
+ * is HS_E_USAGE where there is a result; the log names the route, once. Everything belongs to the
+ * owner shard. Tested by: tests/unit/http_handle.c, tests/wire, tests/sim. */
 #pragma once
 
 #include "hs_http.h"
@@ -17,11 +19,11 @@ typedef struct hs_res hs_res;
 
 /* Add a field before the answer begins. `name` is a token, `value` has no control bytes and no
  * space around it: so no field can be smuggled in. Errors: HS_E_USAGE (not so, or the name is the
- * server's, or the answer has begun), -ENOMEM. */
+ * server's, or the answer has begun), HS_E_CLOSED (the connection has ended), -ENOMEM. */
 HS_API HS_NODISCARD hs_err hs_res_header(hs_res *res, hs_span name, hs_span value);
 
-/* Answer with `status` (200 to 599) and all of `body`; it is copied. Completes the answer. Never
- * fails: without memory the connection ends. */
+/* Answer with `status` (200 to 599; any other is answered with 500, and logged) and all of `body`;
+ * it is copied. Completes the answer. Never fails: without memory the connection ends. */
 HS_API void hs_res_send(hs_res *res, uint32_t status, hs_span body);
 
 /* The same with `Content-Type: text/plain`. */
@@ -32,13 +34,13 @@ HS_API void hs_res_json(hs_res *res, uint32_t status, hs_span body);
 
 /* Begin an answer whose body follows in pieces: of `length` bytes in all, or HS_LENGTH_UNKNOWN
  * (chunked in HTTP/1.1, to the connection's end in 1.0); defers.
- * Errors: HS_E_USAGE (begun already), -ENOMEM (the connection ends; the abort function is called).
- */
+ * Errors: HS_E_USAGE (begun already; or no such status: 500 was the answer), HS_E_CLOSED (the
+ * connection has ended), -ENOMEM (the connection ends; the abort function is called). */
 HS_API HS_NODISCARD hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length);
 
 /* A piece of the body; copied. An answer to HEAD, and a 204 or 304, drop it.
- * Errors: HS_E_USAGE (not begun, or more than the length), -ENOMEM (the connection ends later;
- * stop). Mind hs_res_full. */
+ * Errors: HS_E_USAGE (not begun, or more than the length), HS_E_CLOSED (the connection has ended),
+ * -ENOMEM (the connection ends later; stop). Mind hs_res_full. */
 HS_API HS_NODISCARD hs_err hs_res_write(hs_res *res, hs_span piece);
 
 /* The same without a copy: `piece` must stay valid and the same for ever (constant data). */

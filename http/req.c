@@ -1,73 +1,88 @@
 /* What a handler asks of a request. See hs_req.h. */
 #include "session.h"
 
-static hs_span part(const hs_req *req, uint16_t at, uint16_t len)
-{
-    HS_ASSERT(req->base != NULL);
-    HS_ASSERT((uint32_t)at + len <= session_of_req(req)->head.bytes);
-    return h1_span(req->base, at, len);
-}
+/* Of a request that is over: nothing. */
+static const hs_span nothing;
 
-static const h1_head *head_of(const hs_req *req)
+static hs_span part(const h1_session *x, uint16_t at, uint16_t len)
 {
-    return &session_of_req(req)->head;
+    HS_ASSERT(x->req.base != NULL);
+    HS_ASSERT((uint32_t)at + len <= x->head.bytes);
+    return h1_span(x->req.base, at, len);
 }
 
 hs_method hs_req_method(const hs_req *req)
 {
-    return (hs_method)head_of(req)->method;
+    const h1_session *x = session_of_req(req);
+    return x ? (hs_method)x->head.method : HS_METHOD_OTHER;
 }
 
 hs_span hs_req_method_name(const hs_req *req)
 {
-    return part(req, head_of(req)->method_at, head_of(req)->method_len);
+    const h1_session *x = session_of_req(req);
+    return x ? part(x, x->head.method_at, x->head.method_len) : nothing;
 }
 
 hs_span hs_req_target(const hs_req *req)
 {
-    return part(req, head_of(req)->target_at, head_of(req)->target_len);
+    const h1_session *x = session_of_req(req);
+    return x ? part(x, x->head.target_at, x->head.target_len) : nothing;
 }
 
 hs_span hs_req_path(const hs_req *req)
 {
-    return part(req, head_of(req)->path_at, head_of(req)->path_len);
+    const h1_session *x = session_of_req(req);
+    return x ? part(x, x->head.path_at, x->head.path_len) : nothing;
 }
 
 hs_span hs_req_tail(const hs_req *req)
 {
-    return hs_span_from(hs_req_path(req), req->tail);
+    const h1_session *x = session_of_req(req);
+    return x ? hs_span_from(part(x, x->head.path_at, x->head.path_len), x->req.tail) : nothing;
 }
 
-void hs_req_set_tail(hs_req *req, size_t from)
+void hs_req_set_route(hs_req *req, const char *label, size_t tail_at)
 {
-    HS_ASSERT(from <= head_of(req)->path_len);
-    req->tail = (uint16_t)from;
+    h1_session *x = session_of_req(req);
+    if (!x)
+        return;
+    HS_ASSERT(tail_at <= x->head.path_len);
+    x->req.tail = (uint16_t)tail_at;
+    x->req.label = label;
+    (void)hs_shard_label_set(x->conn->server->shard, label);
 }
 
 void hs_req_set_label(hs_req *req, const char *label)
 {
-    req->label = label;
-    (void)hs_shard_label_set(session_of_req(req)->conn->server->shard, label);
+    h1_session *x = session_of_req(req);
+    if (!x)
+        return;
+    x->req.label = label;
+    (void)hs_shard_label_set(x->conn->server->shard, label);
 }
 
 hs_span hs_req_query(const hs_req *req)
 {
-    return part(req, head_of(req)->query_at, head_of(req)->query_len);
+    const h1_session *x = session_of_req(req);
+    return x ? part(x, x->head.query_at, x->head.query_len) : nothing;
 }
 
 hs_span hs_req_authority(const hs_req *req)
 {
-    return part(req, head_of(req)->authority_at, head_of(req)->authority_len);
+    const h1_session *x = session_of_req(req);
+    return x ? part(x, x->head.authority_at, x->head.authority_len) : nothing;
 }
 
 uint32_t hs_req_minor(const hs_req *req)
 {
-    return head_of(req)->minor;
+    const h1_session *x = session_of_req(req);
+    return x ? x->head.minor : 0;
 }
 
 uint32_t hs_req_headers(const hs_req *req)
 {
-    return head_of(req)->fields_len;
+    const h1_session *x = session_of_req(req);
+    return x ? x->head.fields_len : 0;
 }
 
 static hs_span field_name(const h1_head *head, const uint8_t *base, uint32_t at)
@@ -82,10 +97,13 @@ static hs_span field_value(const h1_head *head, const uint8_t *base, uint32_t at
 
 void hs_req_header_at(const hs_req *req, uint32_t at, hs_span *name, hs_span *value)
 {
-    const h1_head *head = head_of(req);
-    HS_ASSERT(at < head->fields_len);
-    *name = field_name(head, req->base, at);
-    *value = field_value(head, req->base, at);
+    const h1_session *x = session_of_req(req);
+    *name = *value = nothing;
+    if (!x)
+        return;
+    HS_ASSERT(at < x->head.fields_len);
+    *name = field_name(&x->head, x->req.base, at);
+    *value = field_value(&x->head, x->req.base, at);
 }
 
 static bool find_field(const h1_head *head, const uint8_t *base, hs_span name, hs_span *value)
@@ -108,55 +126,87 @@ static bool find_field(const h1_head *head, const uint8_t *base, hs_span name, h
 
 bool hs_req_header(const hs_req *req, hs_span name, hs_span *value)
 {
-    return find_field(head_of(req), req->base, name, value);
+    const h1_session *x = session_of_req(req);
+    return x && find_field(&x->head, x->req.base, name, value);
 }
 
 bool hs_req_trailer(const hs_req *req, hs_span name, hs_span *value)
 {
-    if (req->body != BODY_OVER || !req->trailer_head)
+    const h1_session *x = session_of_req(req);
+    if (!x || x->req.body != BODY_OVER || !x->req.trailer_head)
         return false;
-    return find_field(req->trailer_head, req->trailers, name, value);
+    return find_field(x->req.trailer_head, x->req.trailers, name, value);
 }
 
 bool hs_req_content_length(const hs_req *req, uint64_t *bytes)
 {
-    *bytes = head_of(req)->content_length;
-    return !req->chunked;
+    const h1_session *x = session_of_req(req);
+    *bytes = x ? x->head.content_length : 0;
+    return x && !x->req.chunked;
 }
 
 hs_arena *hs_req_arena(hs_req *req)
 {
-    return &session_of_req(req)->arena;
+    h1_session *x = session_of_req(req);
+    return x ? &x->arena : NULL;
 }
 
 hs_shard *hs_req_shard(const hs_req *req)
 {
-    return session_of_req(req)->conn->server->shard;
+    const h1_session *x = session_of_req(req);
+    return x ? x->conn->server->shard : hs_shard_self();
 }
 
 void *hs_req_server_ctx(const hs_req *req)
 {
-    return session_of_req(req)->conn->server->ctx;
+    const h1_session *x = session_of_req(req);
+    return x ? x->conn->server->ctx : NULL;
+}
+
+hs_err req_defer(h1_session *x)
+{
+    HS_TRY(conn_keep_head(x));
+    x->req.deferred = true;
+    return HS_OK;
+}
+
+void hs_req_drop(hs_req *req)
+{
+    h1_session *x = session_of_req(req);
+    if (!x || x->res.state == RES_DONE) {
+        if (x)
+            orphan_told(x);
+        return;
+    }
+    if (x->res.state == RES_OPEN)
+        conn_fail(x->conn, 500, "the handler dropped the request");
+    else
+        conn_abort(x->conn);
 }
 
 hs_err hs_req_defer(hs_req *req)
 {
-    HS_TRY(conn_keep_head(session_of_req(req)));
-    req->deferred = true;
+    h1_session *x = session_of_req(req);
+    HS_ENSURE(x, HS_E_USAGE);
+    HS_TRY(req_defer(x));
+    x->req.held = true;
     return HS_OK;
 }
 
 void hs_req_on_abort(hs_req *req, void (*fn)(hs_req *req, void *ctx), void *ctx)
 {
-    req->abort_fn = fn;
-    req->abort_ctx = ctx;
+    h1_session *x = session_of_req(req);
+    if (!x)
+        return;
+    x->req.abort_fn = fn;
+    x->req.abort_ctx = ctx;
 }
 
 /* Somebody reads the body from now on. */
-static hs_err hear(hs_req *req)
+static hs_err hear(h1_session *x)
 {
-    h1_session *x = session_of_req(req);
-    HS_TRY(hs_req_defer(req));
+    h1_req *req = &x->req;
+    HS_TRY(req_defer(x));
     if (req->body == BODY_OVER)
         req->end_due = true;
     else
@@ -171,18 +221,22 @@ static hs_err hear(hs_req *req)
 hs_err hs_req_body(hs_req *req, hs_req_body_fn *fn, void *ctx)
 {
     HS_ASSERT(fn != NULL);
-    HS_ENSURE(!req->body_fn && !req->collected, HS_E_USAGE);
-    HS_ENSURE(session_of_req(req)->res.state != RES_DONE, HS_E_USAGE);
-    req->body_fn = fn;
-    req->body_ctx = ctx;
-    return hear(req);
+    h1_session *x = session_of_req(req);
+    HS_ENSURE(x, HS_E_USAGE);
+    HS_ENSURE(!x->req.body_fn && !x->req.collected, HS_E_USAGE);
+    HS_ENSURE(x->res.state != RES_DONE, HS_E_USAGE);
+    x->req.body_fn = fn;
+    x->req.body_ctx = ctx;
+    return hear(x);
 }
 
-hs_err hs_req_collect(hs_req *req, uint64_t bytes_max,
+hs_err hs_req_collect(hs_req *handle, uint64_t bytes_max,
                       void (*fn)(hs_req *req, hs_span body, void *ctx), void *ctx)
 {
     HS_ASSERT(fn != NULL);
-    h1_session *x = session_of_req(req);
+    h1_session *x = session_of_req(handle);
+    HS_ENSURE(x, HS_E_USAGE);
+    h1_req *req = &x->req;
     HS_ENSURE(!req->body_fn && !req->collected, HS_E_USAGE);
     HS_ENSURE(x->res.state != RES_DONE, HS_E_USAGE);
     if (bytes_max > 0)
@@ -195,19 +249,22 @@ hs_err hs_req_collect(hs_req *req, uint64_t bytes_max,
     }
     req->collected = fn;
     req->collected_ctx = ctx;
-    return hear(req);
+    return hear(x);
 }
 
 void hs_req_body_pause(hs_req *req)
 {
-    req->body_paused = true;
+    h1_session *x = session_of_req(req);
+    if (x)
+        x->req.body_paused = true;
 }
 
 void hs_req_body_resume(hs_req *req)
 {
-    if (!req->body_paused)
+    h1_session *x = session_of_req(req);
+    if (!x || !x->req.body_paused || x->conn->phase == CONN_OVER)
         return;
-    req->body_paused = false;
-    if (!hs_ok(conn_soon(session_of_req(req)->conn)))
-        conn_abort(session_of_req(req)->conn);
+    x->req.body_paused = false;
+    if (!hs_ok(conn_soon(x->conn)))
+        conn_abort(x->conn);
 }

@@ -37,16 +37,36 @@ static hs_err add_field(h1_session *x, hs_chain *to, hs_span name, hs_span value
     return HS_OK;
 }
 
+/* A call that comes too late: after the end of the connection, of which the handler knows now, or
+ * after the answer, which is its mistake. */
+static hs_err too_late(h1_session *x, const char *what)
+{
+    if (x->conn->phase == CONN_OVER) {
+        orphan_told(x);
+        return hs_err_of(HS_E_CLOSED);
+    }
+    handle_report(x->req.label, what);
+    return hs_err_of(HS_E_USAGE);
+}
+
 hs_err hs_res_header(hs_res *res, hs_span name, hs_span value)
 {
-    HS_ENSURE(res->state == RES_OPEN, HS_E_USAGE);
-    return add_field(session_of_res(res), &res->fields, name, value);
+    h1_session *x = session_of_res(res);
+    HS_ENSURE(x, HS_E_USAGE);
+    if (x->conn->phase == CONN_OVER)
+        return hs_err_of(HS_E_CLOSED); /* the answer that follows has its end */
+    HS_ENSURE(x->res.state == RES_OPEN, HS_E_USAGE);
+    return add_field(x, &x->res.fields, name, value);
 }
 
 hs_err hs_res_trailer(hs_res *res, hs_span name, hs_span value)
 {
-    HS_ENSURE(res->state != RES_DONE, HS_E_USAGE);
-    return add_field(session_of_res(res), &res->trailers, name, value);
+    h1_session *x = session_of_res(res);
+    HS_ENSURE(x, HS_E_USAGE);
+    if (x->conn->phase == CONN_OVER)
+        return hs_err_of(HS_E_CLOSED);
+    HS_ENSURE(x->res.state != RES_DONE, HS_E_USAGE);
+    return add_field(x, &x->res.trailers, name, value);
 }
 
 static void complete(h1_session *x)
@@ -59,14 +79,36 @@ static void complete(h1_session *x)
     conn_go_on(x->conn);
 }
 
+/* Statuses that end a request: 1xx do not, and there are none above 599 (RFC 9110 section 15). */
+static bool status_fits(uint32_t status)
+{
+    return status >= 200 && status <= 599;
+}
+
+/* The handler's mistake, which may come from what an upstream said: it ends this request alone. */
+static void refuse_status(h1_session *x, uint32_t status)
+{
+    hs_log_write(hs_shard_log(x->conn->server->shard), HS_LOG_ERROR,
+                 "%s answered with status %u: 500 was sent instead",
+                 x->req.label ? x->req.label : "a handler", status);
+    conn_fail(x->conn, 500, "a status that is none");
+}
+
 static void send_whole(hs_res *res, uint32_t status, hs_span type, hs_span body)
 {
     h1_session *x = session_of_res(res);
-    h1_conn *c = x->conn;
-    HS_ASSERT(status >= 200 && status <= 599);
-    HS_ASSERT(body.ptr || body.len == 0);
-    if (res->state != RES_OPEN || c->phase == CONN_OVER)
+    if (!x)
         return;
+    h1_conn *c = x->conn;
+    HS_ASSERT(body.ptr || body.len == 0);
+    if (HS_UNLIKELY(x->res.state != RES_OPEN || c->phase == CONN_OVER)) {
+        (void)too_late(x, "a second answer to one request").code;
+        return;
+    }
+    if (HS_UNLIKELY(!status_fits(status))) {
+        refuse_status(x, status);
+        return;
+    }
     hs_span rest = bodiless(x, status) ? hs_span_of(NULL, 0) : body;
     hs_err err = write_head(x, status, body.len, type, &rest);
     if (hs_ok(err) && rest.len > 0)
@@ -92,12 +134,19 @@ void hs_res_json(hs_res *res, uint32_t status, hs_span body)
     send_whole(res, status, HS_SPAN("application/json"), body);
 }
 
-hs_err hs_res_begin(hs_res *res, uint32_t status, uint64_t length)
+hs_err hs_res_begin(hs_res *handle, uint32_t status, uint64_t length)
 {
-    h1_session *x = session_of_res(res);
-    HS_ASSERT(status >= 200 && status <= 599);
+    h1_session *x = session_of_res(handle);
+    HS_ENSURE(x, HS_E_USAGE);
+    h1_res *res = &x->res;
+    if (x->conn->phase == CONN_OVER)
+        return too_late(x, "");
     HS_ENSURE(res->state == RES_OPEN, HS_E_USAGE);
-    HS_TRY(hs_req_defer(&x->req));
+    if (!status_fits(status)) {
+        refuse_status(x, status);
+        return hs_err_of(HS_E_USAGE);
+    }
+    HS_TRY(req_defer(x));
     hs_span none = hs_span_of(NULL, 0);
     hs_err err = write_head(x, status, length, none, &none);
     if (!hs_ok(err)) {
@@ -148,9 +197,13 @@ static hs_err put_piece(h1_session *x, hs_span piece, bool is_static)
     return HS_OK;
 }
 
-static hs_err write_piece(hs_res *res, hs_span piece, bool is_static)
+static hs_err write_piece(hs_res *handle, hs_span piece, bool is_static)
 {
-    h1_session *x = session_of_res(res);
+    h1_session *x = session_of_res(handle);
+    HS_ENSURE(x, HS_E_USAGE);
+    h1_res *res = &x->res;
+    if (x->conn->phase == CONN_OVER)
+        return too_late(x, "");
     HS_ENSURE(res->state == RES_BEGUN, HS_E_USAGE);
     HS_ENSURE(piece.len <= res->left, HS_E_USAGE);
     HS_ENSURE(!res->failed, -ENOMEM);
@@ -184,18 +237,22 @@ hs_err hs_res_write_static(hs_res *res, hs_span piece)
 
 bool hs_res_full(const hs_res *res)
 {
-    return hs_stream_full(session_of_res(res)->conn->stream);
+    const h1_session *x = session_of_res(res);
+    return x && x->conn->phase != CONN_OVER && hs_stream_full(x->conn->stream);
 }
 
 void hs_res_on_drain(hs_res *res, void (*fn)(hs_res *res, void *ctx), void *ctx)
 {
-    res->drain_fn = fn;
-    res->drain_ctx = ctx;
+    h1_session *x = session_of_res(res);
+    if (!x)
+        return;
+    x->res.drain_fn = fn;
+    x->res.drain_ctx = ctx;
 }
 
 static hs_err put_last_chunk(h1_session *x)
 {
-    hs_res *res = &x->res;
+    h1_res *res = &x->res;
     hs_pool *chunks = conn_chunks(x->conn);
     hs_chain *out = hs_stream_out(x->conn->stream);
     HS_ENSURE(out, -ENOMEM);
@@ -204,11 +261,17 @@ static hs_err put_last_chunk(h1_session *x)
     return hs_chain_append(out, chunks, HS_SPAN("\r\n"));
 }
 
-void hs_res_end(hs_res *res)
+void hs_res_end(hs_res *handle)
 {
-    h1_session *x = session_of_res(res);
-    if (res->state != RES_BEGUN)
+    h1_session *x = session_of_res(handle);
+    if (!x)
         return;
+    h1_res *res = &x->res;
+    if (res->state != RES_BEGUN) {
+        if (x->conn->phase == CONN_OVER)
+            orphan_told(x);
+        return;
+    }
     bool short_body = !res->bodiless && res->left != HS_LENGTH_UNKNOWN && res->left > 0;
     if (res->failed || short_body || (res->chunked && !hs_ok(put_last_chunk(x)))) {
         conn_abort(x->conn);

@@ -13,6 +13,7 @@ void hs_http_options_init(hs_http_options *o)
         .body_rate_min = 240,
         .body_ms_window = 10 * 1000,
         .send_ms_max = 30 * 1000,
+        .overdue_ms = 60 * 1000,
     };
 }
 
@@ -78,9 +79,16 @@ hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
     server->ctx = ctx;
     server->on_timer = timeout_look;
     hs_list_init(&server->conns_all);
+    hs_list_init(&server->orphans);
+    server->nowhere = (h1_conn){.server = server, .phase = CONN_OVER};
     hs_err err = register_counters(server);
     if (hs_ok(err))
+        err = handle_open(mem);
+    if (hs_ok(err)) {
         err = init_pools(server);
+        if (!hs_ok(err))
+            handle_close();
+    }
     if (!hs_ok(err)) {
         hs_mem_give(mem, server, sizeof *server, HS_CACHE_LINE);
         return err;
@@ -96,8 +104,12 @@ void hs_http_server_destroy(hs_http_server *server)
     HS_ASSERT(hs_list_empty(&server->conns_all));
     HS_ASSERT(server->active == 0);
     hs_shard_trim_remove(&server->trim);
-    if (server->spare)
+    orphan_end_all(server);
+    if (server->spare) {
+        handle_release(server->spare->handle);
         hs_pool_give(&server->sessions, server->spare);
+    }
+    handle_close();
     hs_pool_fini(&server->in_large);
     hs_pool_fini(&server->in_small);
     hs_pool_fini(&server->sessions);

@@ -5,7 +5,10 @@
  * pool.
  *
  *   conn.c      a connection: input loop and parking
+ *   session.c   a session's memory
  *   ending.c    its ends, good and bad
+ *   orphan.c    requests whose connection ended before their handler answered
+ *   handle.c    what handlers hold of a request
  *   deadline.c  its timer
  *   timeout.c   what the timer finds
  *   body.c      the request's body: framing, reading, discarding
@@ -22,11 +25,11 @@
 
 #include "h1_chunk.h"
 #include "h1_head.h"
+#include "handle.h"
 #include "hs_http_server.h"
 #include "hs_limits.h"
 #include "hs_list.h"
 
-typedef struct h1_session h1_session;
 typedef struct h1_async h1_async;
 
 typedef enum conn_phase {
@@ -68,11 +71,14 @@ typedef enum res_state {
     RES_DONE
 } res_state;
 
-struct hs_req {
+/* What a session has of its request. Handlers have a handle of it. */
+typedef struct h1_req {
     const uint8_t *base; /* the head's first byte */
     const char *label;   /* of its callbacks */
     bool kept;           /* `base` is the request's own memory */
-    bool deferred;
+    bool deferred; /* it is answered after the handler's return */
+    bool held;     /* the handler said so itself: it has the handle, and means to use it */
+    bool overdue;  /* it was reported that nobody answers */
     bool running; /* the handler has not returned */
     bool body_paused;
     bool chunked, continue_due;
@@ -82,6 +88,7 @@ struct hs_req {
     uint64_t body_seen;   /* bytes so far */
     uint64_t window_seen; /* body_seen when the rate was last looked at, */
     uint64_t window_ns;   /* and when that was */
+    uint64_t since_ns;    /* when the request began */
     uint64_t body_max;    /* limit of what is collected or discarded */
     hs_req_body_fn *body_fn;
     void *body_ctx;
@@ -98,9 +105,9 @@ struct hs_req {
     uint32_t trailers_len;
     h1_head *trailer_head; /* in the arena; NULL: none came */
     h1_async *async;       /* in the arena; NULL: nobody waits for anything */
-};
+} h1_req;
 
-struct hs_res {
+typedef struct h1_res {
     uint8_t state; /* res_state */
     bool close;    /* the connection ends after it */
     bool chunked;
@@ -110,17 +117,21 @@ struct hs_res {
     hs_chain fields, trailers;
     void (*drain_fn)(hs_res *res, void *ctx);
     void *drain_ctx;
-};
+} h1_res;
 
 struct h1_session {
+    handle_entry *handle; /* of its request; stays with the session */
     h1_conn *conn;
+    hs_list orphan_link; /* in server->orphans, once the connection is gone */
+    bool orphaned; /* it outlives its connection */
+    bool told;     /* its handler knows of that end, by what a call came to */
     uint8_t *in; /* the bytes of a head that came in pieces */
     uint32_t in_len, in_cap;
     hs_timer soon;  /* set when the input loop has something to do that no input will start */
     hs_chain stash; /* input that has to wait for the answer before it */
     hs_arena arena;
-    hs_req req;
-    hs_res res;
+    h1_req req;
+    h1_res res;
     h1_head head; /* last: large, and mostly untouched */
 };
 
@@ -136,6 +147,9 @@ struct hs_http_server {
     hs_timer_fn *on_timer;
     hs_list conns_all;
     uint32_t active;
+    h1_conn nowhere;  /* the connection of orphans: one that has ended */
+    hs_list orphans;  /* sessions, the oldest first */
+    hs_timer overdue; /* looks at them */
     bool draining;
     uint64_t date_until_ns;                    /* when `date` is no longer true */
     char start[17 + 6 + HS_HTTP_DATE_LEN + 2]; /* how most answers begin: 200, and the date */
@@ -144,14 +158,26 @@ struct hs_http_server {
 
 #define IN_SMALL_BYTES 2048
 
+/* The session that serves a handler's request; NULL: it is over, and that was reported. */
 static inline h1_session *session_of_req(const hs_req *req)
 {
-    return HS_CONTAINER_OF(req, h1_session, req);
+    return handle_session((uint64_t)(uintptr_t)req);
 }
 
 static inline h1_session *session_of_res(const hs_res *res)
 {
-    return HS_CONTAINER_OF(res, h1_session, res);
+    return handle_session((uint64_t)(uintptr_t)res);
+}
+
+/* What its handler gets. */
+static inline hs_req *req_of(const h1_session *x)
+{
+    return (hs_req *)(uintptr_t)x->handle->handle;
+}
+
+static inline hs_res *res_of(const h1_session *x)
+{
+    return (hs_res *)(uintptr_t)x->handle->handle;
 }
 
 /* How much a request's arena may hold. A chunked body is collected in memory that doubles as it
@@ -186,6 +212,16 @@ static inline void drop_chain(hs_chain *chain, hs_pool *chunks)
         hs_chain_clear(chain, chunks);
 }
 
+/* session.c */
+/* A session of the pool, with a handle. NULL: no memory. */
+h1_session *session_make(hs_http_server *server);
+/* The request is over: give back what it held, and end its handle. */
+void session_clear(h1_session *x);
+/* Give back the bytes of a head that came in pieces. */
+void session_give_in(h1_session *x);
+/* Give back a session that was cleared, and what waits in it. */
+void session_give(h1_session *x);
+
 /* conn.c */
 /* The answer is complete, or more can be read: go on with what waits, or park, or close. Inside the
  * input loop nothing happens: it sees for itself. */
@@ -210,6 +246,22 @@ void conn_abort(h1_conn *c);
 /* Send what is queued, unless the input loop will. */
 void conn_flush(h1_conn *c);
 
+/* req.c: the answer comes after the handler's return: keep the head. Errors: -ENOMEM. */
+HS_NODISCARD hs_err req_defer(h1_session *x);
+
+/* orphan.c */
+/* Whether the handler of a request whose connection ends has no other way to learn of it than by
+ * its next call: then the request outlives the connection. */
+bool orphan_is(const h1_session *x);
+/* The connection is gone: keep the session until then. False: the handler knows already. */
+bool orphan_keep(h1_session *x);
+/* A call has told the handler that the connection is gone: what it held goes in the next turn. */
+void orphan_told(h1_session *x);
+/* The server ends: report and free those that are left. */
+void orphan_end_all(hs_http_server *server);
+/* Report a request that is not answered, once. */
+void overdue_report(h1_session *x);
+
 /* deadline.c */
 /* A phase begins: remember when, and make sure that the timer looks soon enough. */
 void timeout_phase(h1_conn *c, conn_phase phase);
@@ -231,7 +283,7 @@ void body_wanted(h1_session *x);
 /* Whether the rest of the body can be read over, so that the connection may live on. */
 static inline bool body_discardable(const h1_session *x)
 {
-    const hs_req *req = &x->req;
+    const h1_req *req = &x->req;
     /* A client that waits for 100 (Continue) may or may not send its body now. */
     if (req->continue_due)
         return false;

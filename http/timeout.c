@@ -38,7 +38,7 @@ static bool send_is_stuck(h1_conn *c)
 static bool body_is_slow(h1_conn *c)
 {
     const hs_http_options *o = &c->server->options;
-    hs_req *req = &c->session->req;
+    h1_req *req = &c->session->req;
     uint64_t now = hs_shard_now_ns(c->server->shard);
     bool reading =
         (req->body == BODY_HEARD || req->body == BODY_DISCARD) && !req->body_paused && !c->paused;
@@ -51,9 +51,21 @@ static bool body_is_slow(h1_conn *c)
     return reading && came < o->body_rate_min * window_ms / 1000;
 }
 
+/* Whether the handler deferred its answer, has all that it needs, and has not begun for too long.
+ */
+static bool is_overdue(const h1_conn *c)
+{
+    const h1_session *x = c->session;
+    uint64_t limit_ns = c->server->options.overdue_ms * HS_MSEC_NS;
+    return limit_ns > 0 && x->res.state == RES_OPEN && x->req.body == BODY_OVER &&
+           hs_shard_now_ns(c->server->shard) - x->req.since_ns >= limit_ns;
+}
+
 static void look_at_busy(h1_conn *c)
 {
     const hs_http_options *o = &c->server->options;
+    if (is_overdue(c))
+        overdue_report(c->session);
     if (send_is_stuck(c)) {
         count_timeout(c);
         conn_abort(c);

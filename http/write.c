@@ -78,7 +78,7 @@ static uint8_t *put_length(uint8_t *at, uint64_t length)
 /* How the body is framed, and with it whether the connection can live on (RFC 9112 section 6). */
 static uint8_t *put_framing(uint8_t *at, h1_session *x, uint32_t status, uint64_t length)
 {
-    hs_res *res = &x->res;
+    h1_res *res = &x->res;
     if (status == 204 || status == 304)
         return at;
     if (length != HS_LENGTH_UNKNOWN)
@@ -103,7 +103,7 @@ static uint8_t *put_connection(uint8_t *at, const h1_session *x)
 hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type, hs_span *body)
 {
     h1_conn *c = x->conn;
-    hs_res *res = &x->res;
+    h1_res *res = &x->res;
     hs_pool *chunks = conn_chunks(c);
     hs_chain *out = hs_stream_out(c->stream);
     HS_ENSURE(out, -ENOMEM);

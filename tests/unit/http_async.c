@@ -205,7 +205,7 @@ static hs_err hold(hs_req *req, hs_res *res, void *ctx)
     cr_assert_eq(hs_await(hs_req_next(req), NULL).code, -ECANCELED);
     cr_assert_eq(hs_await(hs_res_drained(res), NULL).code, -ECANCELED);
     cr_assert_eq(hs_cancel_why(hs_req_cancel(req)).code, -ECANCELED);
-    cr_assert_eq(hs_res_begin(res, 200, 5).code, HS_E_USAGE);
+    cr_assert_eq(hs_res_begin(res, 200, 5).code, HS_E_CLOSED);
     hs_res_text(res, 200, HS_SPAN("hello"));
     cr_assert_eq(nap(10).code, -ECANCELED);
     return err;
