@@ -214,6 +214,9 @@ build_wolfssl()
     # A client may offer all suites that have ever been (some 350, two bytes each; wolfSSL's own
     # bound is 300 bytes), and is told where it falls back without need (RFC 7507).
     macros+=" -DWOLFSSL_MAX_SUITE_SZ=1024 -DHAVE_FALLBACK_SCSV"
+    # A peer's public key lies on its curve, and what X25519 makes of it is not zero (RFC 8446
+    # sections 4.2.8.2 and 7.4.2): off by default.
+    macros+=" -DWOLFSSL_VALIDATE_ECC_IMPORT -DWOLFSSL_ECDHX_SHARED_NOT_ZERO"
     ./configure --prefix="$1" --libdir="$1/lib" --enable-static --disable-shared \
         --with-pic "$assembly" --enable-sp=yes,asm --enable-tls13 --disable-oldtls \
         --enable-session-ticket --enable-earlydata --enable-ocsp --enable-ocspstapling \

@@ -13,6 +13,23 @@ static void over(tls_conn *c)
         tls_accept_over(c);
 }
 
+/* What wolfSSL refuses without a word, such as a public key, is refused with an alert all the same
+ * (RFC 8446 section 6.2), in plain text: there are no keys yet, or the peer's are wrong. */
+static void refuse_aloud(tls_conn *c, int why)
+{
+    enum { ILLEGAL_PARAMETER = 47, INTERNAL_ERROR = 80 };
+    WOLFSSL_ALERT_HISTORY alerts = {0};
+    bool ours = why == MEMORY_E || why == RNG_FAILURE_E;
+    uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ours ? INTERNAL_ERROR : ILLEGAL_PARAMETER};
+    if (wolfSSL_get_alert_history(c->ssl, &alerts) != WOLFSSL_SUCCESS || !c->plain)
+        return;
+    if (alerts.last_tx.level == alert_fatal || alerts.last_rx.level == alert_fatal)
+        return;
+    /* Without memory for it the end alone must do. */
+    hs_err err = hs_stream_write(c->plain, hs_span_of(alert, sizeof alert));
+    (void)err;
+}
+
 void tls_shake(tls_conn *c)
 {
     HS_ASSERT(c->state == TLS_HANDSHAKE);
@@ -32,6 +49,7 @@ void tls_shake(tls_conn *c)
         return;
     }
     c->hs->wolf_err = why;
+    refuse_aloud(c, why);
     tls_conn_fail(c, tls_err_of(c, why));
 }
 

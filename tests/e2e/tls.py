@@ -414,6 +414,32 @@ class Reload(Server):
         self.assertNotIn("old certificates stay", server.said())
 
 
+def prefixed(data, size):
+    return len(data).to_bytes(size, "big") + data
+
+
+def record_kinds(data):
+    while data:
+        yield data[0]
+        data = data[5 + int.from_bytes(data[3:5], "big"):]
+
+
+def hello_13(group, share):
+    """A ClientHello of TLS 1.3 with one key share (RFC 8446 section 4.1.2), as a record."""
+    def extension(kind, data):
+        return kind.to_bytes(2, "big") + prefixed(data, 2)
+
+    name = group.to_bytes(2, "big")
+    extensions = (extension(43, b"\x02\x03\x04") +  # supported_versions
+                  extension(10, prefixed(name, 2)) +  # supported_groups
+                  # signature_algorithms
+                  extension(13, prefixed(b"\x04\x03\x08\x04\x04\x01", 2)) +
+                  extension(51, prefixed(name + prefixed(share, 2), 2)))  # key_share
+    body = (b"\x03\x03" + bytes(range(32)) + prefixed(bytes(32), 1) + prefixed(b"\x13\x01", 2) +
+            b"\x01\x00" + prefixed(extensions, 2))
+    return b"\x16\x03\x01" + prefixed(b"\x01" + prefixed(body, 3), 2)
+
+
 class Hostile(Server):
     """What is no TLS, or no good TLS."""
 
@@ -435,6 +461,32 @@ class Hostile(Server):
         got = self.raw(server, b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
         self.assertTrue(got.startswith(b"HTTP/1.1 400 "), got)
         self.assertIn(b"https://", got)
+
+    def test_bad_key_shares_get_an_alert(self):
+        """RFC 8446 sections 4.2.8.2 and 7.4.2: points that are not on the curve, of the wrong
+        size, or of small order end the handshake; a good one of the same hello does not."""
+        server = self.usual()
+        good = bytes.fromhex(  # the base points
+            "04" "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+            "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
+        shares = [
+            (23, good, True), (23, good[:-1] + b"\xf6", False), (23, b"\x04" + bytes(64), False),
+            (23, good[:-1], False), (23, b"\x04" + b"\xff" * 64, False), (24, good, False),
+            (29, bytes([9]) + bytes(31), True), (29, bytes(32), False),
+            (29, bytes([1]) + bytes(31), False),
+            (29, bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+             False),
+            (29, bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+             False),
+            (29, b"\xec" + b"\xff" * 30 + b"\x7f", False), (29, bytes([9]) + bytes(30), False),
+        ]
+        for group, share, fits in shares:
+            got = self.raw(server, hello_13(group, share), finish=True)
+            with self.subTest(group=group, share=share.hex()):
+                kinds = list(record_kinds(got))
+                self.assertEqual(kinds[:1], [22])  # the ServerHello comes first
+                self.assertEqual(23 in kinds, fits, kinds)  # then what is encrypted by the share
+                self.assertEqual(21 in kinds, not fits, kinds)
 
     def test_garbage_gets_an_alert(self):
         server = self.usual()
