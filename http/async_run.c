@@ -22,6 +22,7 @@ static void answer_error(h1_session *x, uint32_t status)
     text[len++] = '\n';
     /* What the handler had in mind for its own answer. */
     drop_chain(&x->res.fields, conn_chunks(x->conn));
+    x->res.typed = false;
     hs_res_text(res_of(x), status, hs_span_of(text, len));
 }
 

@@ -17,8 +17,10 @@ typedef struct hs_res hs_res;
 
 #define HS_LENGTH_UNKNOWN UINT64_MAX
 
-/* Add a field before the answer begins. `name` is a token, `value` has no control bytes and no
- * space around it: so no field can be smuggled in. Errors: HS_E_USAGE (not so, or the name is the
+/* Add a field before the answer begins; a Content-Type takes the place of that of hs_res_text and
+ * hs_res_json. `name` is a token, `value` has no control bytes and no
+ * space around it: so no field can be smuggled in. All fields have HS_RES_FIELDS_BYTES_MAX (64 KiB)
+ * in sum. Errors: HS_E_LIMIT (more than that), HS_E_USAGE (not so, or the name is the
  * server's, or the answer has begun), HS_E_CLOSED (the connection has ended), -ENOMEM. */
 HS_API HS_NODISCARD hs_err hs_res_header(hs_res *res, hs_span name, hs_span value);
 

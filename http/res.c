@@ -18,14 +18,37 @@ static bool is_reserved(hs_span name)
     return false;
 }
 
+/* One that is longer than a chunk goes over several. All or nothing. */
+static hs_err add_long_field(hs_chain *to, hs_pool *chunks, hs_span name, hs_span value)
+{
+    hs_chain field;
+    hs_chain_init(&field);
+    hs_err err = hs_chain_append(&field, chunks, name);
+    if (hs_ok(err))
+        err = hs_chain_append(&field, chunks, HS_SPAN(": "));
+    if (hs_ok(err))
+        err = hs_chain_append(&field, chunks, value);
+    if (hs_ok(err))
+        err = hs_chain_append(&field, chunks, HS_SPAN("\r\n"));
+    if (hs_ok(err))
+        hs_chain_join(to, &field);
+    else
+        hs_chain_clear(&field, chunks);
+    return err;
+}
+
 static hs_err add_field(h1_session *x, hs_chain *to, hs_span name, hs_span value)
 {
     hs_pool *chunks = conn_chunks(x->conn);
     HS_ENSURE(hs_http_is_token(name) && hs_http_is_field_value(value), HS_E_USAGE);
     HS_ENSURE(!is_reserved(name), HS_E_USAGE);
     HS_ASSERT(name.len > 0);
+    HS_ENSURE(name.len <= HS_RES_FIELDS_BYTES_MAX && value.len <= HS_RES_FIELDS_BYTES_MAX,
+              HS_E_LIMIT);
     size_t need = name.len + 2 + value.len + 2;
-    HS_ENSURE(need <= HS_CHUNK_ROOM, HS_E_USAGE);
+    HS_ENSURE(to->len + need <= HS_RES_FIELDS_BYTES_MAX, HS_E_LIMIT);
+    if (need > HS_CHUNK_ROOM)
+        return add_long_field(to, chunks, name, value);
     uint8_t *at = hs_chain_reserve(to, chunks, need);
     HS_ENSURE(at, -ENOMEM);
     memcpy(at, name.ptr, name.len);
@@ -56,7 +79,9 @@ hs_err hs_res_header(hs_res *res, hs_span name, hs_span value)
     if (x->conn->phase == CONN_OVER)
         return hs_err_of(HS_E_CLOSED); /* the answer that follows has its end */
     HS_ENSURE(x->res.state == RES_OPEN, HS_E_USAGE);
-    return add_field(x, &x->res.fields, name, value);
+    HS_TRY(add_field(x, &x->res.fields, name, value));
+    x->res.typed |= hs_span_eq_nocase(name, HS_SPAN("Content-Type"));
+    return HS_OK;
 }
 
 hs_err hs_res_trailer(hs_res *res, hs_span name, hs_span value)

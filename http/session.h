@@ -113,6 +113,7 @@ typedef struct h1_res {
     bool chunked;
     bool failed;   /* a piece could not be queued */
     bool bodiless; /* what is written is counted, and not sent */
+    bool typed;    /* the handler's fields have a Content-Type */
     uint64_t left; /* of a body with a length */
     hs_chain fields, trailers;
     void (*drain_fn)(hs_res *res, void *ctx);

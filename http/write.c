@@ -114,7 +114,8 @@ hs_err write_head(h1_session *x, uint32_t status, uint64_t length, hs_span type,
     if (c->server->draining || (x->req.body == BODY_UNREAD && !body_discardable(x)))
         res->close = true;
     uint8_t *at = put_start(start, c->server, status);
-    at = put_type(at, type);
+    if (HS_LIKELY(!res->typed))
+        at = put_type(at, type);
     at = put_framing(at, x, status, length);
     at = put_connection(at, x);
     if (HS_LIKELY(res->fields.len == 0)) {

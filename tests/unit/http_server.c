@@ -124,7 +124,7 @@ static const struct {
 #undef FIELD
 };
 
-static char long_value[5000];
+static char long_value[HS_RES_FIELDS_BYTES_MAX];
 
 static void handle_fields(hs_req *req, hs_res *res, void *ctx)
 {
@@ -138,7 +138,7 @@ static void handle_fields(hs_req *req, hs_res *res, void *ctx)
     }
     memset(long_value, 'x', sizeof long_value);
     cr_assert_eq(hs_res_header(res, HS_SPAN("X"), hs_span_of(long_value, sizeof long_value)).code,
-                 HS_E_USAGE);
+                 HS_E_LIMIT);
     cr_assert(hs_ok(hs_res_header(res, HS_SPAN("X-Empty"), hs_span_of(NULL, 0))));
     cr_assert(hs_ok(hs_res_header(res, HS_SPAN("X-Good"), HS_SPAN("a\tb \x80"))));
     cr_assert(hs_ok(hs_res_begin(res, 200, 2)));
@@ -155,6 +155,54 @@ Test(http_server, no_field_can_be_smuggled_in)
     connect_client(&c);
     cr_assert_str_eq(ask(&c, GET), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
                                    "X-Empty: \r\nX-Good: a\tb \x80\r\n\r\nok");
+    client_fini(&c);
+    rig_fini();
+}
+
+static void handle_long_fields(hs_req *req, hs_res *res, void *ctx)
+{
+    (void)req;
+    (void)ctx;
+    memset(long_value, 'x', sizeof long_value);
+    for (int i = 0; i < 3; i++)
+        cr_assert(hs_ok(hs_res_header(res, HS_SPAN("Set-Cookie"), hs_span_of(long_value, 20000))));
+    cr_assert_eq(hs_res_header(res, HS_SPAN("Set-Cookie"), hs_span_of(long_value, 6000)).code,
+                 HS_E_LIMIT);
+    hs_res_text(res, 200, HS_SPAN("hello"));
+}
+
+Test(http_server, a_field_may_be_longer_than_a_chunk)
+{
+    static const char begin[] = OK_5 "Set-Cookie: xxx";
+    client c;
+    rig_start(handle_long_fields);
+    connect_client(&c);
+    for (int i = 0; i < 2; i++) {
+        const char *text = ask(&c, GET);
+        cr_assert_eq(strncmp(text, begin, strlen(begin)), 0);
+        cr_assert_eq(strlen(text), strlen(OK_5) + 3 * (12 + 20000 + 2) + strlen("\r\nhello"));
+        cr_assert_str_eq(text + strlen(text) - 11, "xx\r\n\r\nhello");
+    }
+    client_fini(&c);
+    rig_fini();
+}
+
+static void handle_typed(hs_req *req, hs_res *res, void *ctx)
+{
+    (void)req;
+    (void)ctx;
+    cr_assert(hs_ok(hs_res_header(res, HS_SPAN("content-type"), HS_SPAN("text/html"))));
+    hs_res_text(res, 200, HS_SPAN("hello"));
+}
+
+Test(http_server, a_handlers_content_type_is_the_only_one)
+{
+    client c;
+    rig_start(handle_typed);
+    connect_client(&c);
+    for (int i = 0; i < 2; i++)
+        cr_assert_str_eq(ask(&c, GET), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+                                       "content-type: text/html\r\n\r\nhello");
     client_fini(&c);
     rig_fini();
 }
