@@ -13,6 +13,7 @@ typedef struct command {
     hs_tls_options tls;
     hs_tls_cert certs[HS_TLS_CERTS_MAX];
     uint32_t timeout_ms; /* 0: what the application has set */
+    bool half_close;     /* false: what the application has set */
     uint32_t keys_len;   /* of --tls-key so far; tls.certs_len counts --tls-cert */
 } command;
 

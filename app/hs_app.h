@@ -72,7 +72,7 @@ HS_API hs_client *hs_app_client(const hs_req *req);
 HS_API hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options *options);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
- * --unix-mode, --io, --drain, --timeout, --log-level, --stall-ms, --fiber-stack,
+ * --unix-mode, --io, --drain, --timeout, --half-close, --log-level, --stall-ms, --fiber-stack,
  * --blocking-threads, --tls-..., --help, --version), serve until SIGINT, SIGTERM or hs_app_stop,
  * drain, and return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a
  * bad command line, 3 when requests were cut off by the end of the drain time or by a second

@@ -45,6 +45,9 @@ static void print_help(const command *cmd)
         "                      (default: 10 for a TLS handshake, for a head and for more of a "
         "body,\n"
         "                      30 to take more of an answer, 60 between requests)\n"
+        "  --half-close        answer clients that end their side while a request waits; "
+        "otherwise\n"
+        "                      that cancels it\n"
         "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
         "  --stall-ms MS       name handlers that hold their shard longer; 0: do not (default: "
         "%d)\n"
@@ -169,6 +172,10 @@ static int parse(command *cmd, int argc, char **argv, bool *leave)
         if (strcmp(argv[i], "--version") == 0) {
             printf("%s %s\n", cmd->name, hs_version());
             return EXIT_FINE;
+        }
+        if (strcmp(argv[i], "--half-close") == 0) {
+            cmd->half_close = true;
+            continue;
         }
         if (len >= sizeof flag)
             return bad_usage(cmd, argv[i], "no such flag");
@@ -309,9 +316,10 @@ static void reload(void *ctx)
     (void)err; /* it is in the log, and the server goes on */
 }
 
-static void set_timeout(hs_app *app, command *cmd)
+static void set_http(hs_app *app, command *cmd)
 {
     hs_http_options *o = hs_app_http_options(app);
+    o->half_close |= cmd->half_close;
     uint32_t ms = cmd->timeout_ms;
     if (ms == 0)
         return;
@@ -325,15 +333,15 @@ static int serve(hs_app *app, command *cmd)
     hs_err err = shards ? HS_OK : hs_group_default_shards(&shards);
     if (hs_ok(err) && !enough_files(cmd, shards))
         return EXIT_FAILED;
-    set_timeout(app, cmd);
+    set_http(app, cmd);
     hs_group_block_signals();
     if (hs_ok(err))
         err = hs_app_start(app, &cmd->options);
     if (!hs_ok(err))
         return cannot_start(cmd, app, err);
     say_where(cmd, app);
-    hs_group_wait_signals_hup(hs_app_group(app), end_at_once,
-                              hs_app_reloads(app) ? reload : NULL, app);
+    hs_group_wait_signals_hup(hs_app_group(app), end_at_once, hs_app_reloads(app) ? reload : NULL,
+                              app);
     uint64_t cut_off = hs_app_join(app);
     if (cut_off == 0)
         return EXIT_FINE;

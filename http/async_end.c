@@ -24,6 +24,12 @@ void async_abandon(h1_session *x)
     HS_ASSERT(!a->run || hs_on_fiber());
 }
 
+bool async_is_told(const h1_session *x)
+{
+    const h1_async *a = x->req.async;
+    return a->run || a->cancel;
+}
+
 void async_clear(h1_session *x)
 {
     h1_async *a = x->req.async;

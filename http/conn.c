@@ -231,7 +231,16 @@ static size_t input_run(h1_conn *c, hs_span in)
     return c->phase == CONN_OVER ? in.len : done;
 }
 
-/* The peer sends no more. What came before that is still answered. */
+/* Does the handler of a request without any answer yet hear of its end? */
+static bool is_told_of_end(const h1_session *x)
+{
+    if (x->res.state != RES_OPEN || x->req.body != BODY_OVER)
+        return false;
+    return x->req.abort_fn || (x->req.async && async_is_told(x));
+}
+
+/* The peer sends no more. What came before that is still answered, unless a handler waits that can
+ * be told: most who end their side have left (RFC 9112 section 9.6 lets them half-close). */
 static void look_at_end(h1_conn *c)
 {
     HS_ASSERT(c->ended);
@@ -242,6 +251,8 @@ static void look_at_end(h1_conn *c)
         conn_close(c);
     else if (c->phase == CONN_BUSY && x->req.body != BODY_OVER && !x->req.body_paused)
         conn_fail(c, 400, "the connection ended inside a body");
+    else if (c->phase == CONN_BUSY && !c->server->options.half_close && is_told_of_end(x))
+        conn_close(c); /* what is queued goes out */
 }
 
 /* After an input: flush, slow the peer down or not, rest if there is nothing to do. */

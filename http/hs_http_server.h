@@ -31,6 +31,11 @@ typedef struct hs_http_options {
     uint32_t send_ms_max;    /* 30,000 without any progress of an answer; then it is cut off */
     /* 60,000: a deferred request that is not answered for so long is named in the log; 0: never */
     uint32_t overdue_ms;
+    /* false: when the peer ends its side (FIN, close_notify) while a complete request waits for its
+     * answer, and its handler can hear of the end (an abort function, a token, a fiber), that is
+     * the request's end: the peer has left. true: peers may half-close, and are answered. Answers
+     * that are queued or begun, and those of handlers that hear of no end, go out anyway. */
+    bool half_close;
 } hs_http_options;
 
 /* Set every option to its default. */

@@ -294,6 +294,8 @@ static inline bool body_discardable(const h1_session *x)
 /* async_end.c; for a request that has an h1_async */
 /* The request will not be answered any more: its token fires, and its fiber comes to its end. */
 void async_abandon(h1_session *x);
+/* Would a fiber or a token hear of the end? */
+bool async_is_told(const h1_session *x);
 /* The request is over: let go of what it had. */
 void async_clear(h1_session *x);
 /* More can be written. */

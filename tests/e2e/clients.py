@@ -315,10 +315,18 @@ class Raw(ClientCase):
             self.assertTrue(conn.ended())
 
     def test_half_closed_client_gets_its_answer(self):
-        with self.program.connect() as conn:
+        with Program("--half-close", cores=2) as program, program.connect() as conn:
             conn.send(b"GET /delay/50 HTTP/1.1\r\nHost: t\r\n\r\n")
             conn.sock.shutdown(1)
             self.assertEqual(conn.answer().status, 200)
+            self.assertTrue(conn.ended())
+
+    def test_a_client_that_ends_its_side_cancels_what_waits(self):
+        with self.program.connect() as conn:
+            conn.send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n"
+                      b"GET /delay/600000 HTTP/1.1\r\nHost: t\r\n\r\n")
+            conn.sock.shutdown(1)
+            self.assertEqual(conn.answer().body, TEXT.encode())
             self.assertTrue(conn.ended())
 
     def test_nonsense_is_a_400_and_a_closed_connection(self):

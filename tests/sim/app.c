@@ -330,6 +330,7 @@ hs_err app_start(hs_shard *shard, void *ctx)
     as->shard = shard;
     hs_http_options http;
     hs_http_options_init(&http);
+    http.half_close = true; /* clients that end their side wait for every answer */
     http.body_bytes_max = SCRIPT_BODY_MAX;
     HS_TRY(hs_http_server_create(shard, &http, handle, a, &as->http));
     hs_tcp_options tcp = {

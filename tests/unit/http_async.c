@@ -181,6 +181,7 @@ Test(http_async, a_handler_may_go_on_after_its_answer)
 {
     client c;
     async_start(answer_and_go_on, &c);
+    r.server->options.half_close = true;
     went_on = false;
     cr_assert_str_eq(ask(&c, GET GET_PLAIN), HELLO PLAIN);
     on_fiber = answer_path;
@@ -226,6 +227,99 @@ Test(http_async, a_handler_hears_that_its_client_is_gone)
     cr_assert_eq(hs_http_server_active(r.server), 0);
     cr_assert_eq(bench_logged(&r.b, "/async"), 0); /* that is no news */
     async_fini(&c);
+}
+
+/* FIN after a complete request: the peer has left. */
+Test(http_async, a_handler_hears_that_its_client_has_ended_its_side)
+{
+    client c;
+    async_start(hold, &c);
+    client_say(&c, GET_PLAIN GET_LATER);
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 50);
+    cr_assert_eq(begun, 1);
+    cr_assert_eq(returned, 1);
+    cr_assert_eq(last.code, -ECANCELED);
+    cr_assert_str_eq(got(&c), PLAIN); /* what was answered before goes out */
+    cr_assert(c.told & SIM_PEER_EOF);
+    cr_assert_not(c.told & SIM_PEER_RESET);
+    cr_assert_eq(hs_http_server_active(r.server), 0);
+    async_fini(&c);
+}
+
+Test(http_async, the_end_of_a_clients_side_may_come_later)
+{
+    client c;
+    async_start(hold, &c);
+    ask(&c, GET_LATER);
+    cr_assert_eq(returned, 0);
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 50);
+    cr_assert_eq(returned, 1);
+    cr_assert_eq(last.code, -ECANCELED);
+    async_fini(&c);
+}
+
+Test(http_async, with_half_close_who_ended_its_side_is_answered)
+{
+    client c;
+    on_fiber = answer_path;
+    begun = returned = 0;
+    rig_init(handle_async);
+    r.options.half_close = true;
+    cr_assert(hs_ok(rig_make()));
+    connect_client(&c);
+    client_say(&c, GET_LATER GET_PLAIN);
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 500);
+    cr_assert_eq(returned, 1);
+    cr_assert_str_eq(got(&c), OK_5 "\r\nlater" PLAIN);
+    async_fini(&c);
+}
+
+static uint32_t told_of_end;
+
+static void note_end(hs_req *req, void *ctx)
+{
+    (void)req, (void)ctx;
+    told_of_end++;
+}
+
+static void answer_later(hs_timer *timer)
+{
+    (void)timer;
+    hs_res_text(r.res, 200, HS_SPAN("hello"));
+}
+
+/* /told sets an abort function; the others do not, and answer from a timer. */
+static void defer_it(hs_req *req, hs_res *res, void *ctx)
+{
+    (void)res, (void)ctx;
+    cr_assert(hs_ok(hs_req_defer(req)));
+    if (hs_span_eq(hs_req_path(req), HS_SPAN("/told")))
+        hs_req_on_abort(req, note_end, NULL);
+    else
+        cr_assert(hs_ok(hs_timer_after(r.b.shard, &r.timer, 100, answer_later)));
+}
+
+Test(http_async, only_who_asked_is_told_that_a_client_ended_its_side)
+{
+    client c;
+    rig_start(defer_it);
+    connect_client(&c);
+    client_say(&c, "GET /told HTTP/1.1\r\nHost: a\r\n\r\n");
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 50);
+    cr_assert_eq(told_of_end, 1);
+    cr_assert_str_eq(got(&c), "");
+    client_fini(&c);
+    connect_client(&c);
+    client_say(&c, GET_LATER);
+    sim_peer_finish(c.peer);
+    bench_run(&r.b, 500);
+    cr_assert_str_eq(got(&c), OK_5 "\r\nhello");
+    client_fini(&c);
+    rig_fini();
 }
 
 Test(http_async, a_handler_hears_the_end_of_a_drain)

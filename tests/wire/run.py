@@ -46,7 +46,7 @@ class Server:
     def __init__(self, path, arguments):
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [path, "--cores", "1", "--listen", "127.0.0.1:0", *arguments],
+            [path, "--half-close", "--cores", "1", "--listen", "127.0.0.1:0", *arguments],
             stdout=subprocess.PIPE, stderr=self.stderr, stdin=subprocess.DEVNULL)
         self.address = None
         timer = threading.Timer(START_S, self.process.kill)
