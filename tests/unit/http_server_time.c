@@ -348,7 +348,9 @@ Test(http_server_time, the_servers_abort_is_told_once)
 Test(http_server_time, the_end_of_the_peers_side_ends_no_answer)
 {
     client c;
-    rig_start(handle_defer);
+    rig_init(handle_defer);
+    r.options.half_close = true;
+    cr_assert(hs_ok(rig_make()));
     connect_client(&c);
     client_say(&c, GET);
     sim_peer_finish(c.peer);
