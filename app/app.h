@@ -56,6 +56,8 @@ struct hs_app {
     hs_group *group; /* where another thread may read it: under group_lock */
     app_shard *shards;
     uint32_t shards_len;
+    hs_app *left_before;
+    bool left; /* the shards did not end in time: they, and this, stay */
     HS_ATOMIC_U32 abort_asked, stop_asked;
     HS_ATOMIC_U32 group_lock; /* held for as long as a stop takes to ask */
     HS_ATOMIC_U32 failed_at; /* the address that could not be listened on, + 1 */

@@ -72,12 +72,13 @@ HS_API hs_client *hs_app_client(const hs_req *req);
 HS_API hs_promise *hs_app_fetch(hs_req *req, hs_span url, const hs_fetch_options *options);
 
 /* Everything that a server program does: read the command line (--cores, --listen,
- * --unix-mode, --io, --drain, --timeout, --half-close, --log-level, --stall-ms, --fiber-stack,
- * --blocking-threads, --tls-..., --help, --version), serve until SIGINT, SIGTERM or hs_app_stop,
- * drain, and return the process's exit status: 0 after a drain, 1 when it could not start, 2 for a
- * bad command line, 3 when requests were cut off by the end of the drain time or by a second
- * signal. `app` stays the caller's: hs_app_destroy frees it, and a program that ends right after
- * need not call it. NULL (there was no memory for it) gives 1. */
+ * --unix-mode, --io, --drain, --timeout, --log-level, --stall-ms, --fiber-stack,
+ * --blocking-threads, --half-close, --tls-..., --help, --version), serve until SIGINT, SIGTERM or
+ * hs_app_stop, drain, and return the process's exit status: 0 after a drain, 1 when it could not
+ * start, 2 for a bad command line, 3 when requests were cut off by the end of the drain time or by
+ * a second signal, or what the program holds on a shard had to be left (hs_app_join). `app` stays
+ * the caller's: hs_app_destroy frees it, and a program that ends right after need not call it. NULL
+ * (there was no memory for it) gives 1. */
 HS_API int hs_app_main(hs_app *app, int argc, char **argv);
 
 /* The same for an application with a command line of its own. */
@@ -138,7 +139,10 @@ HS_API void hs_app_stop(hs_app *app);
 /* End the drain at once. Thread: any. */
 HS_API void hs_app_abort(hs_app *app);
 
-/* Wait until it has stopped. Returns how many requests were cut off. */
+/* Wait until it has stopped. Returns how many requests were cut off; UINT64_MAX: the drain and
+ * HS_END_MS (5 s) more were over, and the log names what still held the shards, such as a socket or
+ * a client of the program's own, or a handler that has not returned. Nothing of it can be used any
+ * more: the process should end. */
 HS_API uint64_t hs_app_join(hs_app *app);
 
 /* The version of the library, such as "0.1.0". Static storage. Thread: any. */

@@ -345,6 +345,10 @@ static int serve(hs_app *app, command *cmd)
     uint64_t cut_off = hs_app_join(app);
     if (cut_off == 0)
         return EXIT_FINE;
+    if (cut_off == UINT64_MAX) {
+        fprintf(stderr, "%s: stopped without what still held its shards: see the log\n", cmd->name);
+        return EXIT_CUT_OFF;
+    }
     fprintf(stderr, "%s: %llu requests were cut off\n", cmd->name, (unsigned long long)cut_off);
     return EXIT_CUT_OFF;
 }

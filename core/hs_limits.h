@@ -132,6 +132,10 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 #define HS_LINGER_MS 2000
 #define HS_LINGER_BYTES_MAX (4u * 1024 * 1024)
 
+/* After the end of a drain what is left is cut off, and ends within this time; past it the shards
+ * end without what still holds them. */
+#define HS_END_MS 5000
+
 /* The fields of a response, and those of its trailers, that a handler adds: in sum, as they are
  * sent. What an upstream sent passes through a proxy, however long one of its fields is. */
 #define HS_RES_FIELDS_BYTES_MAX (64u * 1024)

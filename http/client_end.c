@@ -39,7 +39,7 @@ void client_look(hs_client *client)
         return;
     if (!tcp_gone(client)) {
         if (!held)
-            hs_shard_hold(shard);
+            hs_shard_hold_as(shard, "HTTP client");
         client->held = true;
         hs_task_post(shard, &client->gone, on_gone);
         return;
@@ -48,5 +48,5 @@ void client_look(hs_client *client)
         hs_tcp_destroy(client->tcp);
     client_free(client);
     if (held)
-        hs_shard_release(shard);
+        hs_shard_release_as(shard, "HTTP client");
 }

@@ -15,7 +15,7 @@ typedef struct h1_session h1_session;
 #define HANDLE_ENTRY_BITS 18
 #define HANDLE_USE_BITS 30
 #define HANDLE_ENTRIES_MAX (1u << HANDLE_ENTRY_BITS)
-#define HANDLE_BLOCK 64 /* entries that are allocated together: an entry stays where it is */
+#define HANDLE_BLOCK 256 /* entries that are allocated together: an entry stays where it is */
 #define HANDLE_USES_MAX (1u << HANDLE_USE_BITS)
 
 typedef struct handle_entry {

@@ -85,6 +85,7 @@ hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
     if (hs_ok(err))
         err = handle_open(mem);
     if (hs_ok(err)) {
+        server->handles = handle_here;
         err = init_pools(server);
         if (!hs_ok(err))
             handle_close();

@@ -148,6 +148,7 @@ struct hs_http_server {
     hs_timer_fn *on_timer;
     hs_list conns_all;
     uint32_t active;
+    const handle_table *handles; /* of its thread: it may be left behind with the server */
     h1_conn nowhere;  /* the connection of orphans: one that has ended */
     hs_list orphans;  /* sessions, the oldest first */
     hs_timer overdue; /* looks at them */

@@ -116,7 +116,7 @@ static void finish(tcp_conn *c)
     hs_count(hs_shard_counters(shard), tcp->count_closed, 1);
     c->s.events->closed(&c->s, hs_err_of(c->why));
     hs_pool_give(&tcp->conns, c);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "connection");
 }
 
 static bool ops_active(const tcp_conn *c)
@@ -349,7 +349,7 @@ hs_err tcp_conn_open(hs_tcp *tcp, int fd, tcp_conn **out)
     c->s.shard = tcp->shard;
     c->tcp = tcp;
     c->fd = fd;
-    hs_shard_hold(tcp->shard);
+    hs_shard_hold_as(tcp->shard, "connection");
     *out = c;
     return HS_OK;
 }

@@ -95,7 +95,7 @@ static void dial_free(dial *d)
     HS_ASSERT(d->lookup.fn == NULL);
     race_fini(&d->race);
     hs_pool_give(&d->tcp->dialler->dials, d);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "dial");
 }
 
 static void on_gone(hs_microtask *task)
@@ -330,7 +330,7 @@ static dial *dial_make(hs_tcp *tcp, const hs_dial_options *o)
     r->idle = on_idle;
     if (o->local)
         r->local = *o->local;
-    hs_shard_hold(tcp->shard);
+    hs_shard_hold_as(tcp->shard, "dial");
     return d;
 }
 

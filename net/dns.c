@@ -165,7 +165,7 @@ static void lookup_free(dns_lookup *l)
     hs_pool_give(&r->lookups, l);
     if (r->lookups.slots_used == 0 && r->asked > 0)
         drop_questions(r);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "name lookup");
 }
 
 /* Tell what one part came to. False where the lookup is gone then. */
@@ -455,7 +455,7 @@ static hs_err lookup_start(hs_dns *dns, hs_dns_op *op, hs_span text, int family)
     hs_list_init(&l->link);
     hs_list_push_back(&r->running, &l->link);
     count(r, r->count_lookups);
-    hs_shard_hold(dns->shard);
+    hs_shard_hold_as(dns->shard, "name lookup");
     hs_microtask_post(dns->shard, &l->first, lookup_begin);
     return HS_OK;
 }
@@ -507,7 +507,7 @@ static void on_gone(hs_microtask *task)
     while (!hs_list_empty(&r->running))
         tell_all(HS_CONTAINER_OF(r->running.next, dns_lookup, link), hs_err_of(-ECANCELED));
     resolver_end(r);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "name lookup");
 }
 
 /* Lookups that are under way are told from a microtask, as we may be inside of one's answer. */
@@ -521,7 +521,7 @@ static void resolver_destroy(hs_dns *dns)
         resolver_end(r);
         return;
     }
-    hs_shard_hold(dns->shard);
+    hs_shard_hold_as(dns->shard, "name lookup");
     hs_microtask_post(dns->shard, &r->gone, on_gone);
 }
 

@@ -85,7 +85,7 @@ static void watch_free(watch *x)
     hs_io_close(hs_shard_io(shard), x->ours);
     hs_mem_give(hs_shard_mem(shard), x, sizeof *x, 16);
     free_if_ended(w);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "name lookup");
 }
 
 static void on_poll(hs_op *op, const hs_io_event *ev)
@@ -139,7 +139,7 @@ static void watch_make(ares_wire *w, int fd, uint16_t events)
     x->events = events;
     hs_list_init(&x->link);
     hs_list_push_back(&w->watches, &x->link);
-    hs_shard_hold(w->shard);
+    hs_shard_hold_as(w->shard, "name lookup");
     watch_start(x);
 }
 
@@ -210,7 +210,7 @@ static void question_free(question *q)
     hs_shard *shard = q->w->shard;
     hs_list_remove(&q->link);
     hs_mem_give(hs_shard_mem(shard), q, sizeof *q, 16);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "name lookup");
 }
 
 static void pass_on(ares_wire *w)
@@ -234,7 +234,7 @@ static void on_work(hs_microtask *task)
     if (!hs_ok(w->broken))
         give_up(w);
     pass_on(w);
-    hs_shard_release(w->shard);
+    hs_shard_release_as(w->shard, "name lookup");
 }
 
 /* c-ares was called: see later, from outside of it, what came of that. */
@@ -243,7 +243,7 @@ static void after_ares(ares_wire *w)
     if (w->working || w->ended)
         return;
     w->working = true;
-    hs_shard_hold(w->shard);
+    hs_shard_hold_as(w->shard, "name lookup");
     hs_microtask_post(w->shard, &w->work, on_work);
 }
 
@@ -328,7 +328,7 @@ static hs_err ares_wire_ask(dns_wire *wire, const char *name, int family, void *
     q->asker = asker;
     hs_list_init(&q->link);
     hs_list_push_back(&w->questions, &q->link);
-    hs_shard_hold(w->shard);
+    hs_shard_hold_as(w->shard, "name lookup");
     const struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
     ares_getaddrinfo(w->channel, name, NULL, &hints, on_answer, q);
     after_ares(w);
@@ -471,7 +471,7 @@ static void ares_wire_destroy(dns_wire *wire)
     hs_timer_cancel(w->shard, &w->timer);
     if (w->working) {
         hs_microtask_cancel(&w->work);
-        hs_shard_release(w->shard);
+        hs_shard_release_as(w->shard, "name lookup");
     }
     ares_destroy(w->channel);
     hs_list_each_safe (node, &w->questions)

@@ -137,7 +137,7 @@ static void on_look(hs_microtask *task)
         file_again(r, &r->watch.resolv, resolv_again);
         r->watch.forced = false;
     }
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "name lookup");
 }
 
 /* Before a lookup begins. */
@@ -146,7 +146,7 @@ void dns_look_at_files(resolver *r)
     if (r->looking || !dns_watch_due(&r->watch, hs_shard_now_ns(r->dns.shard)))
         return;
     r->looking = true;
-    hs_shard_hold(r->dns.shard);
+    hs_shard_hold_as(r->dns.shard, "name lookup");
     hs_microtask_post(r->dns.shard, &r->look, on_look);
 }
 
@@ -156,5 +156,5 @@ void dns_look_cancel(resolver *r)
         return;
     r->looking = false;
     hs_microtask_cancel(&r->look);
-    hs_shard_release(r->dns.shard);
+    hs_shard_release_as(r->dns.shard, "name lookup");
 }

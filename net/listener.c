@@ -37,7 +37,7 @@ static void listener_gone(hs_listener *l)
         hs_io_close(hs_shard_io(shard), l->fd);
     hs_list_remove(&l->link);
     hs_mem_give(hs_shard_mem(shard), l, sizeof *l, HS_CACHE_LINE);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "listener");
 }
 
 /* Once a second at most: a full table of files would fill the log as well. */
@@ -113,7 +113,7 @@ static hs_err open_fd(hs_tcp *tcp, int fd, hs_unix *shared, const hs_addr *addr,
     l->tcp = tcp;
     hs_list_init(&l->link);
     hs_list_push_back(&tcp->listeners, &l->link);
-    hs_shard_hold(tcp->shard);
+    hs_shard_hold_as(tcp->shard, "listener");
     accept_next(l);
     *out = l;
     return HS_OK;

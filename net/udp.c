@@ -184,7 +184,7 @@ hs_err hs_udp_open(hs_udp *udp, const hs_udp_options *o, hs_udp_sock **out)
     s->ctx = o->ctx;
     s->tos = o->tos;
     s->queue_bytes_max = o->queue_bytes_max ? o->queue_bytes_max : HS_UDP_QUEUE_BYTES;
-    hs_shard_hold(udp->shard);
+    hs_shard_hold_as(udp->shard, "datagram socket");
     if (o->connect) {
         s->connected = s->connecting = true;
         s->peer = *o->connect;

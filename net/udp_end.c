@@ -21,5 +21,5 @@ void udp_maybe_finish(hs_udp_sock *s)
         hs_io_close(hs_shard_io(shard), s->fd);
     s->events->closed(s, hs_err_of(s->why));
     hs_pool_give(&udp->socks, s);
-    hs_shard_release(shard);
+    hs_shard_release_as(shard, "datagram socket");
 }

@@ -66,7 +66,7 @@ static void hold(hs_shard *s, work *w)
 {
     hs_list_init(&w->link);
     hs_list_push_back(&s->blocking.works, &w->link);
-    hs_shard_hold(s);
+    hs_shard_hold_as(s, "blocking work");
     s->passive++;
 }
 
@@ -74,7 +74,7 @@ static void give(hs_shard *s, work *w)
 {
     HS_ASSERT(s->passive > 0);
     s->passive--;
-    hs_shard_release(s);
+    hs_shard_release_as(s, "blocking work");
     hs_list_remove(&w->link);
     hs_cancel_remove(&w->hook);
     hs_cancel_unref(w->cancel);

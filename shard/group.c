@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -37,6 +38,7 @@ typedef struct member {
     pthread_t thread;
     overflow_stack overflow;
     uint32_t id, cpu;
+    bool held; /* its loop ended although something held the shard */
 } member;
 
 struct hs_group {
@@ -52,6 +54,9 @@ struct hs_group {
     uint32_t steps[STEPS]; /* how many threads have taken each step */
     hs_err errs[STEPS];    /* the first error of each step */
     uint32_t threads;      /* that were made */
+    uint64_t deadline_ns;  /* when the loops must have ended; 0: at no time */
+    hs_group *abandoned_before;
+    HS_ATOMIC_U32 abandon; /* that time is over: the loops end as they are */
     int wake_fd;           /* an eventfd: a stop was asked for, or a shard has ended */
     member members[];
 };
@@ -157,9 +162,16 @@ static void member_serve(member *m)
         err = stall_enter(g->stall, m->shard);
     step_take(g, STEP_STARTED, err);
     stall_begin(m->shard);
-    while (!shard_finished(m->shard))
+    while (!shard_finished(m->shard) && !atomic_load(&g->abandon))
         shard_turn(m->shard, true);
     stall_leave(m->shard);
+    m->held = !shard_finished(m->shard);
+    if (m->held) {
+        /* Its parts may be in use by what holds it: they stay. */
+        shard_report_held(m->shard);
+        shard_enter(NULL);
+        return;
+    }
     if (g->options.end)
         g->options.end(m->shard, g->options.ctx);
     shard_end(m->shard);
@@ -186,6 +198,8 @@ static void *member_main(void *arg)
      * ring goes here, on the thread that issued to it; the shard stays readable until the join. */
     step_take(g, STEP_ENDED, HS_OK);
     (void)step_wait(g, STEP_ENDED);
+    if (atomic_load(&g->abandon))
+        return NULL;
     end_blocking(g);
     if (m->io)
         m->io->ops->destroy(m->io);
@@ -346,7 +360,7 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     err = make_threads(g, &topology);
     if (!hs_ok(err)) {
         hs_group_stop(g);
-        hs_group_join(g);
+        (void)hs_group_join(g);
         return err;
     }
     *group = g;
@@ -366,28 +380,104 @@ hs_shard *hs_group_shard(const hs_group *g, uint32_t id)
     return g->members[id].shard;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * HS_SEC_NS + (uint64_t)ts.tv_nsec;
+}
+
 void hs_group_stop(hs_group *g)
 {
     pthread_mutex_lock(&g->lock);
+    if (g->deadline_ns == 0 && g->options.stop_ms > 0)
+        g->deadline_ns = now_ns() + g->options.stop_ms * HS_MSEC_NS;
     bool ended = g->steps[STEP_ENDED] == g->threads;
     for (uint32_t i = 0; i < g->threads && !ended; i++)
         if (g->members[i].shard)
             shard_stop(g->members[i].shard);
     wake_waiter(g);
+    pthread_cond_broadcast(&g->moved);
     pthread_mutex_unlock(&g->lock);
+}
+
+void hs_group_end_within(hs_group *g, uint32_t ms)
+{
+    pthread_mutex_lock(&g->lock);
+    g->deadline_ns = now_ns() + ms * HS_MSEC_NS;
+    wake_waiter(g);
+    pthread_cond_broadcast(&g->moved);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- the end ---- */
+
+/* Until all loops have ended, or the deadline. Called with the lock held. */
+static bool await_ended(hs_group *g)
+{
+    while (g->steps[STEP_ENDED] < g->threads) {
+        uint64_t deadline = g->deadline_ns;
+        if (deadline == 0) {
+            pthread_cond_wait(&g->moved, &g->lock);
+            continue;
+        }
+        if (now_ns() >= deadline)
+            return false;
+        struct timespec until = {.tv_sec = (time_t)(deadline / HS_SEC_NS),
+                                 .tv_nsec = (long)(deadline % HS_SEC_NS)};
+        (void)pthread_cond_clockwait(&g->moved, &g->lock, CLOCK_MONOTONIC, &until);
+    }
+    return true;
+}
+
+/* The loops end as they are, but for those that do not come back from what they run. */
+static void abandon_shards(hs_group *g)
+{
+    atomic_store(&g->abandon, 1);
+    for (uint32_t i = 0; i < g->threads; i++)
+        if (g->members[i].shard)
+            hs_io_wake_any(g->members[i].io);
+    g->deadline_ns = now_ns() + HS_SEC_NS;
+    if (await_ended(g))
+        return;
+    for (uint32_t i = 0; i < g->threads; i++) {
+        const char *label = g->members[i].shard ? hs_shard_label(g->members[i].shard) : NULL;
+        if (label)
+            hs_log_write(main_log(g), HS_LOG_ERROR,
+                         "shard %u has not returned from %s: the stop goes without it", i, label);
+    }
 }
 
 void hs_group_wait(hs_group *g)
 {
-    (void)step_wait(g, STEP_ENDED);
+    pthread_mutex_lock(&g->lock);
+    if (!atomic_load(&g->abandon) && !await_ended(g))
+        abandon_shards(g);
+    pthread_mutex_unlock(&g->lock);
 }
 
-void hs_group_join(hs_group *g)
+/* What the shards hold stays where it is, and where a leak detector finds it: the process is about
+ * to end. */
+static bool leave_abandoned(hs_group *g)
 {
+    static hs_group *volatile abandoned;
+    g->abandoned_before = abandoned;
+    abandoned = g;
+    if (g->steps[STEP_ENDED] == g->threads)
+        for (uint32_t i = 0; i < g->threads; i++)
+            (void)pthread_join(g->members[i].thread, NULL);
+    logger_flush(g->logger);
+    return false;
+}
+
+bool hs_group_join(hs_group *g)
+{
+    hs_group_wait(g);
     /* The watchdog sends signals to the threads, so it ends before the first of them is joined. */
-    (void)step_wait(g, STEP_ENDED);
     stall_stop(g->stall);
     g->stall = NULL;
+    if (atomic_load(&g->abandon))
+        return leave_abandoned(g);
     for (uint32_t i = 0; i < g->threads; i++) {
         int rc = pthread_join(g->members[i].thread, NULL);
         HS_ASSERT(rc == 0);
@@ -395,6 +485,7 @@ void hs_group_join(hs_group *g)
             shard_destroy(g->members[i].shard);
     }
     free_group(g);
+    return true;
 }
 
 static void stop_signals(sigset_t *set)
@@ -435,9 +526,21 @@ hs_log *hs_group_log(hs_group *g)
     return logger_log(g->logger, g->mail.shards);
 }
 
+/* Until the deadline, for poll(2). */
+static int ms_left(hs_group *g)
+{
+    pthread_mutex_lock(&g->lock);
+    uint64_t deadline = g->deadline_ns, now = now_ns();
+    pthread_mutex_unlock(&g->lock);
+    if (deadline == 0)
+        return -1;
+    uint64_t ms = deadline <= now ? 0 : (deadline - now) / HS_MSEC_NS + 1;
+    return (int)HS_MIN(ms, (uint64_t)INT32_MAX);
+}
+
 /* The next signal of the set; 0: none yet, but a shard may have ended. Without a signalfd (`fd` is
  * -1) it looks again every 20 ms. */
-static int next_signal(const hs_group *g, const sigset_t *set, int fd)
+static int next_signal(hs_group *g, const sigset_t *set, int fd)
 {
     if (fd < 0) {
         struct timespec tick = {.tv_nsec = 20 * (long)HS_MSEC_NS};
@@ -447,7 +550,7 @@ static int next_signal(const hs_group *g, const sigset_t *set, int fd)
         return HS_MAX(sig, 0);
     }
     struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = g->wake_fd, .events = POLLIN}};
-    if (poll(fds, HS_ARRAY_LEN(fds), -1) < 0)
+    if (poll(fds, HS_ARRAY_LEN(fds), ms_left(g)) < 0)
         return 0;
     uint64_t wakes;
     ssize_t n = read(g->wake_fd, &wakes, sizeof wakes);
@@ -463,7 +566,7 @@ void hs_group_wait_signals_hup(hs_group *g, void (*again)(void *ctx), void (*han
     stop_signals(&set);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     bool stopping = false;
-    while (!group_ended(g)) {
+    while (!group_ended(g) && ms_left(g) != 0) {
         int sig = next_signal(g, &set, fd);
         if (sig == 0)
             continue;

@@ -34,6 +34,9 @@ typedef struct hs_group_options {
     /* Of each fiber's stack, rounded up to pages; 0: HS_FIBER_STACK_BYTES (64 KiB). At least
      * HS_FIBER_STACK_BYTES_MIN (16 KiB), at most 1 GiB. What is not touched costs no memory. */
     size_t fiber_stack_bytes;
+    /* From a stop to the end of all loops; 0: as long as it takes. Past it what still holds a shard
+     * is named in the log, and the loops end without it: see hs_group_join. */
+    uint32_t stop_ms;
     /* Called once on each shard's own thread before its loop runs. An error ends the start of the
      * whole group. May be NULL. */
     hs_err (*start)(hs_shard *shard, void *ctx);
@@ -72,11 +75,18 @@ HS_API hs_shard *hs_group_shard(const hs_group *group, uint32_t id);
  * not a signal handler: see hs_group_wait_signals. */
 HS_API void hs_group_stop(hs_group *group);
 
-/* Wait until every shard has ended. Thread: any but a shard's. */
+/* The shards have `ms` from now to end, whatever stop_ms says. Thread: any, not once hs_group_join
+ * was called. */
+HS_API void hs_group_end_within(hs_group *group, uint32_t ms);
+
+/* Wait until every shard has ended, or their time is over (stop_ms). Thread: any but a shard's. */
 HS_API void hs_group_wait(hs_group *group);
 
-/* Wait until every shard has ended, then free the group. Thread: any but a shard's; once. */
-HS_API void hs_group_join(hs_group *group);
+/* Wait as hs_group_wait, then free the group. False: the time was over, and the log names what held
+ * the shards, or the handler that one has not returned from. Their `end` functions are not called
+ * then, what they own stays allocated, and a thread that does not return goes on: the process
+ * should end. Thread: any but a shard's; once. */
+HS_API bool hs_group_join(hs_group *group);
 
 /* Wait for SIGINT or SIGTERM, then hs_group_stop, or for a hs_group_stop. The caller must have
  * blocked them before hs_group_start (hs_group_block_signals), so that no other thread gets

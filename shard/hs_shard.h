@@ -74,6 +74,11 @@ HS_API bool hs_shard_stopping(const hs_shard *shard);
  * stop.c tells how a group ends whose shards wait for each other. Shard: owner only. */
 HS_API void hs_shard_hold(hs_shard *shard);
 
+/* The same, and `what` (static text, such as "connection") is named in the log where a stop has to
+ * go without it (hs_group_options.stop_ms). Shard: owner only. */
+HS_API void hs_shard_hold_as(hs_shard *shard, const char *what);
+HS_API void hs_shard_release_as(hs_shard *shard, const char *what);
+
 /* Undo one hs_shard_hold; never more than there were. Shard: owner only. */
 HS_API void hs_shard_release(hs_shard *shard);
 

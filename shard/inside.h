@@ -37,6 +37,10 @@ struct hs_shard {
     hs_heap timers;
     hs_pool chunks;
     uint32_t holds;
+    struct {
+        const char *what;
+        uint32_t count;
+    } held[12]; /* the holds by what they are for; those that find no place are not named */
     uint32_t passive; /* of the holds: calls whose answer was deferred */
     bool stopping;    /* the stop function was called */
     uint8_t round;    /* of the stop: which one this shard is in */

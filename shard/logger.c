@@ -132,7 +132,7 @@ hs_log *logger_log(logger *l, uint32_t id)
     return &l->logs[id];
 }
 
-void logger_stop(logger *l)
+void logger_flush(logger *l)
 {
     atomic_store(&l->ending, true);
     sem_post(&l->wake);
@@ -143,5 +143,10 @@ void logger_stop(logger *l)
         if (l->logs[i].dropped > 0)
             hs_log_write(&l->logs[i], HS_LOG_ERROR, "the log ends here");
     drain(l);
+}
+
+void logger_stop(logger *l)
+{
+    logger_flush(l);
     free_logger(l, l->logs_len - LOGS_OWN);
 }

@@ -20,3 +20,6 @@ hs_log *logger_log(logger *l, uint32_t id);
 
 /* Write what is still there, then end the thread. No log may be used any more. */
 void logger_stop(logger *l);
+
+/* The first half of a stop: all lines are out, and the memory stays. */
+void logger_flush(logger *l);

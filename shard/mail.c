@@ -134,7 +134,7 @@ hs_err mail_post(hs_shard *target, hs_call_op *call)
     call->target = target;
     call->told = false;
     call->waits = s->lanes[target->id].sent == HS_CALLS_MAX;
-    hs_shard_hold(s);
+    hs_shard_hold_as(s, "call");
     send_own(s, target->id, call);
     return HS_OK;
 }
@@ -153,7 +153,7 @@ void mail_withdraw(hs_call_op *call)
     HS_ASSERT(call->waits);
     hs_list_remove(&call->link);
     call->waits = false;
-    hs_shard_release(call->origin);
+    hs_shard_release_as(call->origin, "call");
 }
 
 /* ---- answers that come later ---- */
@@ -178,7 +178,7 @@ void hs_call_op_answer(hs_call_op *call)
         push(s, call->origin->id, call, MAIL_ANSWER);
         return;
     }
-    hs_shard_hold(s);
+    hs_shard_hold_as(s, "call");
     send_own(s, call->origin->id, call);
 }
 
@@ -229,7 +229,7 @@ static void serve(hs_shard *s, hs_call_op *call)
 static void finish(hs_shard *s, hs_call_op *call)
 {
     HS_ASSERT(call->origin == s);
-    hs_shard_release(s);
+    hs_shard_release_as(s, "call");
     call->done(call);
 }
 
@@ -257,7 +257,7 @@ static void handle(hs_shard *s, uint32_t from, uintptr_t message)
     default:
         HS_ASSERT((message & MAIL_KIND_MASK) == MAIL_TAKEN);
         send_next(s, from);
-        hs_shard_release(s);
+        hs_shard_release_as(s, "call");
     }
 }
 

@@ -53,5 +53,8 @@ void shard_stop(hs_shard *shard);
 /* Whether every shard of the mail has stopped and nothing is left to do here: the loop ends. */
 bool shard_finished(hs_shard *shard);
 
+/* The loop ends although it may not: log what it goes without. */
+void shard_report_held(hs_shard *shard);
+
 /* Make `shard` the calling thread's hs_shard_self; NULL: none. */
 void shard_enter(hs_shard *shard);

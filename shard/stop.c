@@ -8,6 +8,8 @@
  * end together, so that until then each can still answer another's call. A shard that is ready and
  * gets something to do is not ready until it has done it, and says so before it does it. Must not
  * know: what the shards do. Tested by: tests/unit/shard_loop.c and tests/plain/shards.c. */
+#include <stdio.h>
+
 #include "inside.h"
 
 static bool round_complete(const hs_shard *s, uint32_t round)
@@ -84,6 +86,8 @@ static bool nothing_to_run(const hs_shard *s)
 static void update_ready(hs_shard *s)
 {
     bool ready = nothing_to_run(s) && s->holds == (s->round == 0 ? s->passive : 0);
+    /* An operation that its owner forgot holds the shard as well: the ring goes at the end. */
+    ready = ready && (s->round == 0 || s->io->ops_active == 0);
     if (ready && !s->counted)
         round_enter(s);
     else if (!ready && s->counted)
@@ -121,7 +125,7 @@ bool shard_over(const hs_shard *s)
 
 bool shard_finished(hs_shard *s)
 {
-    return shard_over(s) && s->holds == 0 && nothing_to_run(s);
+    return shard_over(s) && s->holds == 0 && nothing_to_run(s) && s->io->ops_active == 0;
 }
 
 void shard_stop(hs_shard *s)
@@ -137,15 +141,68 @@ bool hs_shard_stopping(const hs_shard *s)
     return s->stopping;
 }
 
-void hs_shard_hold(hs_shard *s)
+/* The count of what is called so; NULL: the table is full. */
+static uint32_t *count_of(hs_shard *s, const char *what)
+{
+    for (uint32_t i = 0; i < HS_ARRAY_LEN(s->held); i++) {
+        if (s->held[i].what == what)
+            return &s->held[i].count;
+        if (!s->held[i].what) {
+            s->held[i].what = what;
+            return &s->held[i].count;
+        }
+    }
+    return NULL;
+}
+
+void hs_shard_hold_as(hs_shard *s, const char *what)
 {
     HS_ASSERT(s->holds < UINT32_MAX);
+    HS_ASSERT(what != NULL);
     (void)stop_put_off(s);
     s->holds++;
+    uint32_t *count = count_of(s, what);
+    if (count)
+        (*count)++;
+}
+
+void hs_shard_release_as(hs_shard *s, const char *what)
+{
+    HS_ASSERT(s->holds > 0);
+    s->holds--;
+    uint32_t *count = count_of(s, what);
+    if (count && *count > 0)
+        (*count)--;
+}
+
+void hs_shard_hold(hs_shard *s)
+{
+    hs_shard_hold_as(s, "hs_shard_hold");
 }
 
 void hs_shard_release(hs_shard *s)
 {
-    HS_ASSERT(s->holds > 0);
-    s->holds--;
+    hs_shard_release_as(s, "hs_shard_hold");
+}
+
+void shard_report_held(hs_shard *s)
+{
+    char text[256];
+    size_t len = 0;
+    for (uint32_t i = 0; i < HS_ARRAY_LEN(s->held) && len < sizeof text; i++) {
+        if (s->held[i].count == 0)
+            continue;
+        int n = snprintf(text + len, sizeof text - len, "%s%s (%u)", len ? ", " : "",
+                         s->held[i].what, s->held[i].count);
+        len += (size_t)HS_MAX(n, 0);
+    }
+    if (s->io->ops_active > 0 && len < sizeof text)
+        (void)snprintf(text + len, sizeof text - len, "%sI/O operations under way (%llu)",
+                       len ? ", " : "", (unsigned long long)s->io->ops_active);
+    if (len == 0 && s->io->ops_active == 0)
+        return; /* it waited for another one */
+    hs_log_write(s->log, HS_LOG_ERROR,
+                 "the stop goes without what still holds this shard: %s; close it when the shard "
+                 "stops",
+                 text);
 }
