@@ -53,7 +53,7 @@ def build_program(preset, name):
     path = os.path.join(ROOT, "build", preset, "bin", name)
     if not os.access(path, os.X_OK):
         raise Failure(f"{path} is missing: build it with "
-                      f"'cmake --preset {preset} && cmake --build build/{preset}'")
+                      f"'cmake --preset {preset} && cmake --build build/{preset} --target {name}'")
     return path
 
 
