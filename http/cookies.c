@@ -133,11 +133,15 @@ static bool is_secure(const hs_url *url)
     return hs_span_eq(url->scheme, HS_SPAN("https")) || hs_span_eq(url->scheme, HS_SPAN("wss"));
 }
 
+/* The list has no names with the dot of the root: "co.uk." is as public as "co.uk". */
 static bool is_public_suffix(hs_span domain)
 {
     char name[DOMAIN_BYTES_MAX + 1];
     const psl_ctx_t *list = psl_builtin();
     HS_ASSERT(domain.len > 0 && domain.len < sizeof name);
+    domain.len -= domain.ptr[domain.len - 1] == '.';
+    if (domain.len == 0)
+        return true;
     for (size_t i = 0; i < domain.len; i++) {
         uint8_t c = domain.ptr[i];
         name[i] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
@@ -178,12 +182,19 @@ static bool has_prefix(hs_span s, hs_span prefix)
 static hs_err judge_prefix(const hs_cookie *c, const cookie_text *t)
 {
     const hs_span secure = HS_SPAN("__Secure-"), host = HS_SPAN("__Host-");
+    const hs_span http = HS_SPAN("__Http-"), host_http = HS_SPAN("__Host-Http-");
     if (has_prefix(c->name, secure))
         HS_ENSURE(c->secure, HS_E_FORBIDDEN);
     if (has_prefix(c->name, host))
         HS_ENSURE(c->secure && c->host_only && hs_span_eq(t->path, HS_SPAN("/")), HS_E_FORBIDDEN);
+    if (has_prefix(c->name, http))
+        HS_ENSURE(c->secure && c->http_only, HS_E_FORBIDDEN);
+    if (has_prefix(c->name, host_http))
+        HS_ENSURE(c->http_only, HS_E_FORBIDDEN); /* and what __Host- asks */
     if (c->name.len == 0)
-        HS_ENSURE(!has_prefix(c->value, secure) && !has_prefix(c->value, host), HS_E_FORBIDDEN);
+        HS_ENSURE(!has_prefix(c->value, secure) && !has_prefix(c->value, host) &&
+                      !has_prefix(c->value, http),
+                  HS_E_FORBIDDEN);
     return HS_OK;
 }
 

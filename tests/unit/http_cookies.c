@@ -236,6 +236,16 @@ Test(http_cookies, nobody_sets_a_cookie_for_strangers)
         {"http://example.com/", "a=b; Domain=.com"},
         {"http://example.co.uk/", "a=b; Domain=co.uk"},
         {"http://user.github.io/", "a=b; Domain=github.io"},
+        {"http://foo.co.uk./", "a=b; Domain=co.uk."},
+        {"http://foo.co.uk./", "a=b; Domain=.CO.UK."},
+        {"http://foo.co.uk./", "a=b; Domain=co.uk"},
+        {"http://foo.co.uk/", "a=b; Domain=co.uk."},
+        {"http://foo.co.uk./", "a=b; Domain=uk."},
+        {"http://user.github.io./", "a=b; Domain=github.io."},
+        {"http://foo.xn--p1ai./", "a=b; Domain=xn--p1ai."},
+        {"http://foo.xn--55qx5d.cn./", "a=b; Domain=XN--55qx5d.cn."},
+        {"http://foo.com./", "a=b; Domain=foo.com"},
+        {"http://foo.com/", "a=b; Domain=foo.com."},
         {"http://a.internal/", "a=b; Domain=internal"},
         {"http://example.com/", "a=b; Domain=..example.com"},
         {"http://example.com/", "a=b; Domain=example.com."},
@@ -256,6 +266,9 @@ Test(http_cookies, a_public_suffix_may_have_its_own)
     cr_assert_eq(set("http://github.io/", "a=b; Domain=github.io"), 0);
     expect("http://github.io/", "a=b");
     expect("http://user.github.io/", "");
+    cr_assert_eq(set("http://github.io./", "g=h; Domain=github.io."), 0);
+    expect("http://github.io./", "g=h");
+    expect("http://user.github.io./", "");
     cr_assert_eq(set("http://localhost/", "c=d; Domain=localhost"), 0);
     expect("http://localhost/", "c=d");
     cr_assert_eq(set("http://1.2.3.4/", "e=f; Domain=1.2.3.4"), 0);
@@ -302,6 +315,11 @@ Test(http_cookies, names_keep_their_promise)
     cr_assert_eq(set("https://h.com/", "__host-a=b; Secure; Path=/x"), HS_E_FORBIDDEN);
     cr_assert_eq(set("https://h.com/", "__Host-a=b; Secure; Path=/; Domain=h.com"), HS_E_FORBIDDEN);
     cr_assert_eq(set("https://h.com/", "=__Host-a=b"), HS_E_FORBIDDEN);
+    cr_assert_eq(set("https://h.com/", "__Http-a=b; Secure"), HS_E_FORBIDDEN);
+    cr_assert_eq(set("https://h.com/", "__HTTP-a=b; HttpOnly"), HS_E_FORBIDDEN);
+    cr_assert_eq(set("https://h.com/", "=__Http-a=b"), HS_E_FORBIDDEN);
+    cr_assert_eq(set("https://h.com/", "__Host-Http-a=b; Secure; Path=/"), HS_E_FORBIDDEN);
+    cr_assert_eq(set("https://h.com/", "__Host-Http-a=b; HttpOnly; Secure"), HS_E_FORBIDDEN);
     cr_assert_eq(set("https://h.com/", "__Secure-a"), HS_E_FORBIDDEN);
     cr_assert_eq(set("https://h.com/", "a=b; SameSite=None"), HS_E_FORBIDDEN);
     cr_assert_eq(hs_cookies_len(jar), 0);
