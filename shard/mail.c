@@ -118,7 +118,9 @@ static void send_next(hs_shard *s, uint32_t to)
     if (HS_LIKELY(!node))
         return;
     hs_call_op *call = HS_CONTAINER_OF(node, hs_call_op, link);
-    call->waits = false;
+    /* Of a late answer the flag is not ours: its origin may look at it in a cancel right now. */
+    if (call->origin == s)
+        call->waits = false;
     send_own(s, to, call);
 }
 
