@@ -64,15 +64,35 @@ static bool is_listed(hs_span list, hs_span name)
     return false;
 }
 
+/* A list may come in several fields (RFC 9110 section 5.3). */
+static bool request_lists(const hs_req *req, hs_span name)
+{
+    for (uint32_t i = 0; i < hs_req_headers(req); i++) {
+        hs_span field, list;
+        hs_req_header_at(req, i, &field, &list);
+        if (hs_span_eq_nocase(field, HS_SPAN("Connection")) && is_listed(list, name))
+            return true;
+    }
+    return false;
+}
+
+static bool response_lists(const hs_fetch_res *res, hs_span name)
+{
+    for (uint32_t i = 0; i < res->fields_len; i++) {
+        const hs_fetch_field *f = &res->fields[i];
+        if (hs_span_eq_nocase(f->name, HS_SPAN("Connection")) && is_listed(f->value, name))
+            return true;
+    }
+    return false;
+}
+
 static uint32_t copy_request_fields(exchange *e)
 {
-    hs_span listed = {0};
     uint32_t len = 0;
-    (void)hs_req_header(e->req, HS_SPAN("Connection"), &listed);
     for (uint32_t i = 0; i < hs_req_headers(e->req) && len < FIELDS_MAX; i++) {
         hs_fetch_field f;
         hs_req_header_at(e->req, i, &f.name, &f.value);
-        if (!is_own(f.name) && !is_listed(listed, f.name))
+        if (!is_own(f.name) && !request_lists(e->req, f.name))
             e->fields[len++] = f;
     }
     e->fields[len++] = (hs_fetch_field){HS_SPAN("Via"), HS_SPAN("1.1 httpshard")};
@@ -82,13 +102,12 @@ static uint32_t copy_request_fields(exchange *e)
 /* *length: what the response tells of its body. */
 static hs_err copy_response_fields(hs_res *res, const hs_fetch_res *from, uint64_t *length)
 {
-    hs_span listed = hs_fetch_header(from, HS_SPAN("Connection"));
     *length = HS_LENGTH_UNKNOWN;
     for (uint32_t i = 0; i < from->fields_len; i++) {
         const hs_fetch_field *f = &from->fields[i];
         if (hs_span_eq_nocase(f->name, HS_SPAN("Content-Length")))
             (void)hs_span_u64(f->value, UINT64_MAX - 1, length);
-        else if (!is_own(f->name) && !is_listed(listed, f->name))
+        else if (!is_own(f->name) && !response_lists(from, f->name))
             HS_TRY(hs_res_header(res, f->name, f->value));
     }
     return hs_res_header(res, HS_SPAN("Via"), HS_SPAN("1.1 httpshard"));

@@ -130,9 +130,11 @@ class BadUpstreams(unittest.TestCase):
 
     def test_what_is_of_one_connection_stays_there(self):
         answer = self.answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: x\r\n"
-                                  b"Connection: close, x-own\r\nX-Own: 1\r\nX-Ours: 2\r\n\r\nok")
+                                  b"Connection: close, x-own\r\nX-Own: 1\r\nX-Ours: 2\r\n"
+                                  b"Connection: x-mine\r\nX-Mine: 3\r\n\r\nok")
         self.assertEqual((answer.body, answer.fields.get("x-ours")), (b"ok", "2"))
         self.assertNotIn("x-own", answer.fields)
+        self.assertNotIn("x-mine", answer.fields)
         self.assertNotIn("keep-alive", answer.fields)
 
 
