@@ -198,12 +198,12 @@ hs_err hs_fetch_write(hs_fetch_sink *sink, hs_span piece)
     return HS_OK;
 }
 
-bool hs_fetch_full(const hs_fetch_sink *sink)
+bool hs_fetch_full(hs_fetch_sink *sink)
 {
     const fetch *f = fetch_of_sink(sink);
     bool full = !f->conn || hs_stream_full(f->conn->stream);
     if (full)
-        ((hs_fetch_sink *)sink)->full = true;
+        sink->full = true;
     return full;
 }
 

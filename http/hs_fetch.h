@@ -138,7 +138,7 @@ typedef struct hs_fetch_source {
 HS_API HS_NODISCARD hs_err hs_fetch_write(hs_fetch_sink *sink, hs_span piece);
 
 /* Whether so much waits that no more should be written until `more` is called. */
-HS_API bool hs_fetch_full(const hs_fetch_sink *sink);
+HS_API bool hs_fetch_full(hs_fetch_sink *sink);
 
 /* The body is over; or it cannot be made (`why` is not HS_OK), and the fetch fails with that. Fewer
  * bytes than the length: HS_E_USAGE. The sink may be gone on return. */
