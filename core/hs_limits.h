@@ -49,6 +49,10 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * bounds is a chain that makes itself longer, to some milliseconds. */
 #define HS_TURN_MICROTASKS_MAX 65536
 #define HS_TURN_MAIL_MAX 64
+/* Pipelined requests: how many of one connection run in one turn, and how long those of all
+ * connections may take together. The first request of a connection in a turn is not counted. */
+#define HS_TURN_PIPELINED_MAX 64
+#define HS_TURN_PIPELINED_NS (2 * HS_MSEC_NS)
 
 /* A callback that holds its shard longer than this is worth a line in the log: every other
  * connection of the shard waited for it. */

@@ -39,8 +39,8 @@ static void conn_give_session(h1_conn *c)
 {
     h1_session *x = c->session;
     HS_ASSERT(x->conn == c);
-    if (HS_UNLIKELY(hs_timer_active(&x->soon)))
-        hs_timer_cancel(c->server->shard, &x->soon);
+    if (HS_UNLIKELY(turn_resumes(x)))
+        hs_list_remove(&x->resume_link);
     c->session = NULL;
     if (HS_UNLIKELY(x->orphaned) && orphan_keep(x))
         return;
@@ -164,10 +164,25 @@ static size_t add_in(h1_session *x, hs_span in)
     return n;
 }
 
-/* Read a head. Returns how many bytes of `in` were taken. */
+/* Whether the next request may begin in this turn. */
+static bool may_begin(h1_conn *c)
+{
+    if (HS_LIKELY(c->since_ns != hs_shard_now_ns(c->server->shard))) {
+        c->turn_requests = 0;
+        return true;
+    }
+    return turn_budget_allows(c);
+}
+
+/* Read a head. Returns how many bytes of `in` were consumed; 0 where it has to wait for the next
+ * turn. */
 static size_t head_input(h1_session *x, hs_span in)
 {
     h1_conn *c = x->conn;
+    if (c->phase == CONN_IDLE && !may_begin(c)) {
+        turn_resume_next(x);
+        return 0;
+    }
     if (x->req.base)
         session_next(x);
     size_t before = x->in_len, n = in.len;
@@ -285,8 +300,7 @@ static __attribute__((noinline)) void go_on(h1_conn *c)
 {
     if (HS_UNLIKELY(hs_on_fiber())) {
         /* The next request's handler is not to run on this one's fiber, which may go on with it. */
-        if (!hs_ok(conn_soon(c)))
-            conn_abort(c);
+        turn_resume_next(c->session);
         return;
     }
     c->in_input = true;
@@ -314,16 +328,15 @@ void conn_go_on(h1_conn *c)
         go_on(c);
 }
 
-static void on_soon(hs_timer *timer)
+void session_resume(h1_session *x)
 {
-    conn_go_on(HS_CONTAINER_OF(timer, h1_session, soon)->conn);
-}
-
-hs_err conn_soon(h1_conn *c)
-{
-    HS_ASSERT(c->session);
-    hs_shard *shard = c->server->shard;
-    return hs_timer_set(shard, &c->session->soon, hs_shard_now_ns(shard), on_soon);
+    h1_conn *c = x->conn;
+    if (c == &c->server->nowhere) {
+        orphan_release(x);
+        return;
+    }
+    c->turn_requests = 0;
+    conn_go_on(c);
 }
 
 static void on_data(hs_stream *s, hs_span bytes)

@@ -51,16 +51,12 @@ static void on_overdue(hs_timer *timer)
         (void)hs_timer_after(server->shard, timer, server->options.overdue_ms, on_overdue).code;
 }
 
-static void release(h1_session *x)
+void orphan_release(h1_session *x)
 {
     hs_list_remove(&x->orphan_link);
+    hs_list_remove(&x->resume_link);
     session_clear(x);
     session_give(x);
-}
-
-static void on_told(hs_timer *timer)
-{
-    release(HS_CONTAINER_OF(timer, h1_session, soon));
 }
 
 bool orphan_keep(h1_session *x)
@@ -86,9 +82,8 @@ void orphan_told(h1_session *x)
         return;
     x->told = true;
     /* Not at once: the handler may still look at the request on its way out. */
-    if (kept && !hs_ok(hs_timer_set(server->shard, &x->soon, hs_shard_now_ns(server->shard),
-                                    on_told)))
-        x->told = false; /* its next call tries again, or the server's end */
+    if (kept)
+        turn_resume_next(x);
 }
 
 void orphan_end_all(hs_http_server *server)
@@ -99,7 +94,6 @@ void orphan_end_all(hs_http_server *server)
         if (!x->told)
             hs_log_write(hs_shard_log(server->shard), HS_LOG_WARN,
                          "%s: deferred, and never answered; its client is gone", label_of(x));
-        hs_timer_cancel(server->shard, &x->soon);
-        release(x);
+        orphan_release(x);
     }
 }

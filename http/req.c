@@ -213,7 +213,7 @@ static hs_err hear(h1_session *x)
         req->body = BODY_HEARD;
     /* In the handler the input loop goes on by itself. */
     if (!req->running)
-        HS_TRY(conn_soon(x->conn));
+        turn_resume_next(x);
     body_wanted(x);
     return HS_OK;
 }
@@ -265,6 +265,5 @@ void hs_req_body_resume(hs_req *req)
     if (!x || !x->req.body_paused || x->conn->phase == CONN_OVER)
         return;
     x->req.body_paused = false;
-    if (!hs_ok(conn_soon(x->conn)))
-        conn_abort(x->conn);
+    turn_resume_next(x);
 }

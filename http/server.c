@@ -80,6 +80,7 @@ hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
     server->on_timer = timeout_look;
     hs_list_init(&server->conns_all);
     hs_list_init(&server->orphans);
+    hs_list_init(&server->resuming);
     server->nowhere = (h1_conn){.server = server, .phase = CONN_OVER};
     hs_err err = register_counters(server);
     if (hs_ok(err))
@@ -106,6 +107,7 @@ void hs_http_server_destroy(hs_http_server *server)
     HS_ASSERT(server->active == 0);
     hs_shard_trim_remove(&server->trim);
     orphan_end_all(server);
+    hs_task_cancel(server->shard, &server->resume_task);
     if (server->spare) {
         handle_release(server->spare->handle);
         hs_pool_give(&server->sessions, server->spare);

@@ -9,6 +9,7 @@ h1_session *session_make(hs_http_server *server)
     h1_session *x = hs_pool_take(&server->sessions);
     if (!x)
         return NULL;
+    hs_list_init(&x->resume_link);
     x->handle = handle_acquire(x);
     if (x->handle)
         return x;

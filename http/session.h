@@ -11,6 +11,7 @@
  *   handle.c    what handlers hold of a request
  *   deadline.c  its timer
  *   timeout.c   what the timer finds
+ *   turn_budget.c  how much of a turn pipelined requests take, and who resumes in the next
  *   body.c      the request's body: framing, reading, discarding
  *   req.c       what a handler asks of a request
  *   res.c       what a handler says in a response
@@ -45,15 +46,16 @@ typedef struct h1_conn {
     h1_session *session; /* NULL while parked */
     hs_list link;        /* in server->conns_all */
     hs_timer timer;
-    uint64_t since_ns; /* of the phase, or of the last progress in it */
-    uint64_t due_ns;   /* when the timer looks next */
-    uint32_t sent;     /* hs_stream_sent when it last looked */
-    uint8_t phase;     /* conn_phase */
-    bool fresh;        /* no request came yet */
-    bool ended;        /* the peer sends no more */
-    bool in_input;     /* the input loop runs: it will flush */
-    bool stalled;      /* the send queue is full: no new request until it drained */
-    bool paused;       /* the stream is paused */
+    uint64_t since_ns;      /* of the phase, or of the last progress in it */
+    uint64_t due_ns;        /* when the timer looks next */
+    uint32_t sent;          /* hs_stream_sent when it last looked */
+    uint8_t phase;          /* conn_phase */
+    bool fresh;             /* no request came yet */
+    bool ended;             /* the peer sends no more */
+    bool in_input;          /* the input loop runs: it will flush */
+    bool stalled;           /* the send queue is full: no new request until it drained */
+    bool paused;            /* the stream is paused */
+    uint16_t turn_requests; /* pipelined ones that ran in this turn */
 } h1_conn;
 
 /* How far a body is read. */
@@ -76,10 +78,10 @@ typedef struct h1_req {
     const uint8_t *base; /* the head's first byte */
     const char *label;   /* of its callbacks */
     bool kept;           /* `base` is the request's own memory */
-    bool deferred; /* it is answered after the handler's return */
-    bool held;     /* the handler said so itself: it has the handle, and means to use it */
-    bool overdue;  /* it was reported that nobody answers */
-    bool running; /* the handler has not returned */
+    bool deferred;       /* it is answered after the handler's return */
+    bool held;           /* the handler said so itself: it has the handle, and means to use it */
+    bool overdue;        /* it was reported that nobody answers */
+    bool running;        /* the handler has not returned */
     bool body_paused;
     bool chunked, continue_due;
     uint8_t body;         /* body_mode */
@@ -122,13 +124,14 @@ typedef struct h1_res {
 
 struct h1_session {
     handle_entry *handle; /* of its request; stays with the session */
+    hs_list
+        resume_link; /* in server->resuming: the input loop has something to do, with no input */
     h1_conn *conn;
     hs_list orphan_link; /* in server->orphans, once the connection is gone */
-    bool orphaned; /* it outlives its connection */
-    bool told;     /* its handler knows of that end, by what a call came to */
-    uint8_t *in; /* the bytes of a head that came in pieces */
+    bool orphaned;       /* it outlives its connection */
+    bool told;           /* its handler knows of that end, by what a call came to */
+    uint8_t *in;         /* the bytes of a head that came in pieces */
     uint32_t in_len, in_cap;
-    hs_timer soon;  /* set when the input loop has something to do that no input will start */
     hs_chain stash; /* input that has to wait for the answer before it */
     hs_arena arena;
     h1_req req;
@@ -149,9 +152,15 @@ struct hs_http_server {
     hs_list conns_all;
     uint32_t active;
     const handle_table *handles; /* of its thread: it may be left behind with the server */
-    h1_conn nowhere;  /* the connection of orphans: one that has ended */
-    hs_list orphans;  /* sessions, the oldest first */
-    hs_timer overdue; /* looks at them */
+    h1_conn nowhere;             /* the connection of orphans: one that has ended */
+    hs_list orphans;             /* sessions, the oldest first */
+    hs_timer overdue;            /* looks at them */
+    hs_list resuming;         /* sessions that resume in the next turn, the first to join first */
+    hs_task resume_task;      /* posted while there are any */
+    uint64_t budget_turn_ns;  /* the turn of the budget, */
+    uint64_t budget_until_ns; /* when it is spent, */
+    uint32_t budget_requests; /* and how many requests were counted against it */
+    bool budget_spent, resuming_now;
     bool draining;
     uint64_t date_until_ns;                    /* when `date` is no longer true */
     char start[17 + 6 + HS_HTTP_DATE_LEN + 2]; /* how most answers begin: 200, and the date */
@@ -228,12 +237,23 @@ void session_give(h1_session *x);
 /* The answer is complete, or more can be read: go on with what waits, or park, or close. Inside the
  * input loop nothing happens: it sees for itself. */
 void conn_go_on(h1_conn *c);
-/* Run the input loop in the next turn. Errors: -ENOMEM. */
-HS_NODISCARD hs_err conn_soon(h1_conn *c);
+/* Its turn has come, after turn_resume_next. */
+void session_resume(h1_session *x);
 /* One step of a drain: a resting connection is closed, a busy one closes after its answer. */
 void conn_drain(h1_conn *c);
 /* Keep the head's bytes beyond this input. */
 HS_NODISCARD hs_err conn_keep_head(h1_session *x);
+
+/* turn_budget.c */
+/* Whether one more pipelined request of `c` may run in this turn. */
+bool turn_budget_allows(h1_conn *c);
+/* Call session_resume(x) in the next turn, after the completions of this one. Again: nothing. */
+void turn_resume_next(h1_session *x);
+/* Whether it will be called. */
+static inline bool turn_resumes(const h1_session *x)
+{
+    return !hs_list_empty(&x->resume_link);
+}
 
 /* ending.c */
 /* The phase CONN_OVER: input is dropped, and a handler that has not answered is told. */
@@ -259,6 +279,8 @@ bool orphan_is(const h1_session *x);
 bool orphan_keep(h1_session *x);
 /* A call has told the handler that the connection is gone: what it held goes in the next turn. */
 void orphan_told(h1_session *x);
+/* Release the session of such a request. */
+void orphan_release(h1_session *x);
 /* The server ends: report and free those that are left. */
 void orphan_end_all(hs_http_server *server);
 /* Report a request that is not answered, once. */

@@ -6,29 +6,74 @@
 
 /* ---- tasks ---- */
 
-void hs_task_post(hs_shard *s, hs_task *task, hs_task_fn *fn)
+static void post(task_queue *queue, hs_task *task, hs_task_fn *fn)
 {
-    HS_ASSERT(s == hs_shard_self());
     HS_ASSERT(fn != NULL);
     HS_ASSERT(task->fn == NULL);
     task->fn = fn;
     task->next = NULL;
-    if (s->tasks_last)
-        s->tasks_last->next = task;
+    if (queue->last)
+        queue->last->next = task;
     else
-        s->tasks = task;
-    s->tasks_last = task;
+        queue->first = task;
+    queue->last = task;
+}
+
+void hs_task_post(hs_shard *s, hs_task *task, hs_task_fn *fn)
+{
+    HS_ASSERT(s == hs_shard_self());
+    post(&s->tasks, task, fn);
+}
+
+void hs_task_post_next_turn(hs_shard *s, hs_task *task, hs_task_fn *fn)
+{
+    HS_ASSERT(s == hs_shard_self());
+    post(&s->tasks_next, task, fn);
+}
+
+static bool withdraw(task_queue *queue, hs_task *task)
+{
+    hs_task *before = NULL;
+    for (hs_task **at = &queue->first; *at; before = *at, at = &before->next) {
+        if (*at != task)
+            continue;
+        *at = task->next;
+        if (queue->last == task)
+            queue->last = before;
+        task->next = NULL;
+        task->fn = NULL;
+        return true;
+    }
+    return false;
+}
+
+void hs_task_cancel(hs_shard *s, hs_task *task)
+{
+    HS_ASSERT(s == hs_shard_self());
+    if (task->fn && !withdraw(&s->tasks, task))
+        withdraw(&s->tasks_next, task);
+}
+
+void due_tasks_next(hs_shard *s)
+{
+    HS_ASSERT(s->tasks_next.first);
+    if (s->tasks.last)
+        s->tasks.last->next = s->tasks_next.first;
+    else
+        s->tasks.first = s->tasks_next.first;
+    s->tasks.last = s->tasks_next.last;
+    s->tasks_next = (task_queue){0};
 }
 
 /* Run what is ready, and what that makes ready, up to the turn's bound. */
 void due_tasks_run(hs_shard *s)
 {
-    for (uint32_t n = 0; s->tasks && n < HS_TURN_TASKS_MAX; n++) {
-        hs_task *task = s->tasks;
+    for (uint32_t n = 0; s->tasks.first && n < HS_TURN_TASKS_MAX; n++) {
+        hs_task *task = s->tasks.first;
         hs_task_fn *fn = task->fn;
-        s->tasks = task->next;
-        if (!s->tasks)
-            s->tasks_last = NULL;
+        s->tasks.first = task->next;
+        if (!s->tasks.first)
+            s->tasks.last = NULL;
         task->next = NULL;
         task->fn = NULL;
         fn(task);

@@ -119,6 +119,14 @@ struct hs_task {
  * Shard: owner only. Never fails. */
 HS_API void hs_task_post(hs_shard *shard, hs_task *task, hs_task_fn *fn);
 
+/* The same, once the loop has asked the system for completions and run them, without waiting for
+ * any: for work in portions, so that others have their turn between two of them. */
+HS_API void hs_task_post_next_turn(hs_shard *shard, hs_task *task, hs_task_fn *fn);
+
+/* Take it back, if it is posted: its function will not run. Takes time in the number of posted
+ * tasks: for ends, not for each request. Shard: owner only. */
+HS_API void hs_task_cancel(hs_shard *shard, hs_task *task);
+
 /* ---- microtasks ---- */
 
 typedef struct hs_microtask hs_microtask;

@@ -23,6 +23,10 @@ typedef struct mail_lane {
     uint32_t sent;   /* messages that it has not answered yet: HS_CALLS_MAX at most */
 } mail_lane;
 
+typedef struct task_queue {
+    hs_task *first, *last;
+} task_queue;
+
 struct hs_shard {
     hs_io *io;
     _Atomic(const char *) label; /* of what runs; an atomic so that others may read it */
@@ -33,7 +37,8 @@ struct hs_shard {
     hs_list microtasks;
     uint32_t micro_left;      /* microtasks that may still run in this turn */
     uint64_t micro_warned_ns; /* when the log was last told that they were too many; 0: never */
-    hs_task *tasks, *tasks_last;
+    task_queue tasks;
+    task_queue tasks_next; /* of the next turn */
     hs_heap timers;
     hs_pool chunks;
     uint32_t holds;
@@ -92,6 +97,8 @@ static inline void callback_over(hs_shard *s)
 /* due.c: run the tasks that are ready, and what they make ready; and the timers whose time has
  * come; as many as a turn runs. */
 void due_tasks_run(hs_shard *s);
+/* What was posted for the next turn, if anything was, runs in this one. */
+void due_tasks_next(hs_shard *s);
 void due_timers_run(hs_shard *s);
 
 /* stop.c: if a stop was asked for, call the stop function and return true, once. */

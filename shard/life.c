@@ -69,7 +69,7 @@ void shard_destroy(hs_shard *s)
     shard_end(s);
     shard_enter(self == s ? NULL : self);
     HS_ASSERT(s->holds == 0);
-    HS_ASSERT(s->tasks == NULL);
+    HS_ASSERT(!s->tasks.first && !s->tasks_next.first);
     s->mail->peers[s->id] = NULL;
     fibers_fini(&s->fibers);
     hs_heap_fini(&s->timers);

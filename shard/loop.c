@@ -32,7 +32,8 @@ static void trim_soon(hs_shard *s)
 
 static uint64_t wait_until(hs_shard *s, bool may_wait)
 {
-    if (!may_wait || s->tasks || !hs_list_empty(&s->microtasks) || shard_finished(s))
+    if (!may_wait || s->tasks.first || s->tasks_next.first || !hs_list_empty(&s->microtasks) ||
+        shard_finished(s))
         return 0;
     uint64_t deadline = hs_heap_next(&s->timers);
     if (deadline <= s->now_ns)
@@ -70,6 +71,8 @@ void shard_turn(hs_shard *s, bool may_wait)
     if (HS_UNLIKELY(atomic_load_explicit(&s->watch_asleep, memory_order_relaxed)))
         stall_wake(s->watch);
     s->now_ns = hs_io_now_ns(s->io);
+    if (HS_UNLIKELY(s->tasks_next.first != NULL))
+        due_tasks_next(s);
     if (n && HS_UNLIKELY(!s->trimming))
         trim_soon(s);
     for (uint32_t i = 0; i < n; i++) {

@@ -93,6 +93,8 @@ bool sim_world_step(sim_world *w);
 bool sim_world_ended(const sim_world *w);
 
 uint64_t sim_world_now_ns(const sim_world *w);
+/* The code under way takes so long: time passes, and the world around its backend goes on. */
+void sim_world_spend(sim_world *w, uint64_t ns);
 const sim_faults *sim_world_faults(const sim_world *w);
 
 /* Over everything that happened so far. */

@@ -126,3 +126,10 @@ bool sim_event_run(sim_world *w)
     event->fn(w, event);
     return true;
 }
+
+void sim_world_spend(sim_world *w, uint64_t ns)
+{
+    w->now += ns;
+    while (sim_event_run(w))
+        ;
+}

@@ -79,8 +79,8 @@ static void run_endings(hs_shard *s)
 /* Fibers that only yield keep nobody waiting: they are told to end, too. */
 static bool nothing_to_run(const hs_shard *s)
 {
-    bool yields = s->round == 0 && s->tasks == &s->fibers.turn && !s->tasks->next;
-    return (!s->tasks || yields) && hs_list_empty(&s->microtasks);
+    bool yields = s->round == 0 && s->tasks.first == &s->fibers.turn && !s->tasks.first->next;
+    return (!s->tasks.first || yields) && !s->tasks_next.first && hs_list_empty(&s->microtasks);
 }
 
 static void update_ready(hs_shard *s)

@@ -49,7 +49,7 @@ static void end(hs_shard *shard, void *ctx)
     runtime *rt = ctx;
     actor_end(&rt->actors[hs_shard_id(shard)]);
     HS_ASSERT(hs_fibers(shard) == 0);
-    HS_ASSERT(shard->tasks == NULL && shard->holds == 0);
+    HS_ASSERT(!shard->tasks.first && !shard->tasks_next.first && shard->holds == 0);
     if (!rt->whole)
         return;
     HS_ASSERT(shard->promises.pool.slots_used == 0);

@@ -114,6 +114,47 @@ Test(shard_loop, a_task_that_posts_itself_starves_no_timer)
     cluster_fini(&c);
 }
 
+static void note_turn(hs_task *task)
+{
+    static uint64_t first_ns;
+    uint64_t now = hs_shard_now_ns(hs_shard_self());
+    tasks.order[tasks.len++] = (uint32_t)(task - tasks.tasks);
+    if (tasks.len == 1) {
+        first_ns = now;
+        hs_task_post_next_turn(hs_shard_self(), &tasks.tasks[1], note_turn);
+        hs_task_post_next_turn(hs_shard_self(), &tasks.tasks[2], note_turn);
+        hs_task_post(hs_shard_self(), &tasks.tasks[3], note_turn);
+        hs_task_post(hs_shard_self(), &tasks.tasks[4], note_turn);
+        hs_task_cancel(hs_shard_self(), &tasks.tasks[4]);
+        hs_task_cancel(hs_shard_self(), &tasks.tasks[2]);
+        hs_task_cancel(hs_shard_self(), &tasks.tasks[2]); /* again: nothing */
+        hs_task_post(hs_shard_self(), &tasks.tasks[5], note_turn);
+    }
+    cr_assert_eq(now > first_ns, tasks.len == 4); /* the clock is read after it was asked */
+    if (tasks.len == 4)
+        shard_stop(hs_shard_self());
+}
+
+static hs_err next_turn_start(hs_shard *s, void *ctx)
+{
+    (void)ctx;
+    hs_task_post(s, &tasks.tasks[0], note_turn);
+    return HS_OK;
+}
+
+Test(shard_loop, a_task_of_the_next_turn_runs_once_the_backend_was_asked)
+{
+    cluster c;
+    cluster_options o = calm_options(1, NULL);
+    o.start = next_turn_start;
+    cr_assert(hs_ok(cluster_init(&c, &o)));
+    cr_assert_eq(cluster_run(&c, HOUR_NS), CLUSTER_ENDED);
+    static const uint32_t expected[] = {0, 3, 5, 1};
+    cr_assert_eq(tasks.len, HS_ARRAY_LEN(expected));
+    cr_assert_eq(memcmp(tasks.order, expected, sizeof expected), 0);
+    cluster_fini(&c);
+}
+
 /* ---- timers ---- */
 
 #define TIMERS 200
