@@ -49,6 +49,10 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * bounds is a chain that makes itself longer, to some milliseconds. */
 #define HS_TURN_MICROTASKS_MAX 65536
 #define HS_TURN_MAIL_MAX 64
+/* Slabs of 64 KiB that go back to the system in one turn: about a millisecond. More follow after
+ * some milliseconds, 200 MiB a second in all. */
+#define HS_TURN_TRIM_SLABS 16
+#define HS_TRIM_REST_MS 5
 /* Pipelined requests: how many of one connection run in one turn, and how long those of all
  * connections may take together. The first request of a connection in a turn is not counted. */
 #define HS_TURN_PIPELINED_MAX 64

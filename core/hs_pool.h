@@ -34,6 +34,7 @@ struct hs_pool {
     uint32_t recip;       /* turns a slot's place into its number without a division */
     uint32_t slabs_live;  /* slabs that hold memory now */
     uint32_t slabs_peak;  /* of this period: no slab from this number on gave a slot */
+    uint32_t trim_from;   /* empty slabs from this number on are still to go back; 0: none */
     uint32_t generation;  /* where new slabs start, above all that returned ones reached */
 };
 
@@ -68,9 +69,21 @@ HS_API size_t hs_pool_trim(hs_pool *pool, uint32_t keep);
 
 /* A period passed (about a second): give slabs without a used slot back to the system, but for the
  * lowest and for those that the period took slots from. A pool is nearly empty between two bursts
- * of a steady load, and what is given back then would be taken again at once. Returns how many
- * bytes went back; *more tells whether a quiet period would give back more. Shard: owner only. */
-HS_API size_t hs_pool_trim_period(hs_pool *pool, bool *more);
+ * of a steady load, and what is given back then would be taken again at once. At most `slabs_max`
+ * of them: returning one takes the system up to a tenth of a millisecond, and hs_pool_trim_rest
+ * goes on. Returns how many slabs went back; *more tells whether a quiet period would give back
+ * more. Shard: owner only. */
+HS_API uint32_t hs_pool_trim_period(hs_pool *pool, uint32_t slabs_max, bool *more);
+
+/* Give back more of what the last period left over, at most `slabs_max` slabs, but for those that
+ * gave a slot since. Returns how many went back. Shard: owner only. */
+HS_API uint32_t hs_pool_trim_rest(hs_pool *pool, uint32_t slabs_max);
+
+/* Whether the last period left something for hs_pool_trim_rest. Shard: owner only. */
+static inline bool hs_pool_trim_pending(const hs_pool *pool)
+{
+    return pool->trim_from > 0;
+}
 
 /* Call `fn` for each used slot; `fn` may give back the slot it was called with, and no other.
  * Shard: owner only. */

@@ -283,24 +283,43 @@ size_t hs_pool_trim(hs_pool *pool, uint32_t keep)
     return bytes;
 }
 
-size_t hs_pool_trim_period(hs_pool *pool, bool *more)
+uint32_t hs_pool_trim_rest(hs_pool *pool, uint32_t slabs_max)
+{
+    HS_ASSERT(pool);
+    uint32_t from = HS_MAX(pool->trim_from, pool->slabs_peak), returned = 0;
+    if (pool->trim_from == 0)
+        return 0;
+    for (uint32_t i = pool->slabs_max; i-- > from;) {
+        hs_pool_slab *slab = pool->slabs[i];
+        if (!slab || slab->used > 0)
+            continue;
+        if (returned == slabs_max)
+            return returned;
+        slab_destroy(pool, slab);
+        returned++;
+    }
+    pool->trim_from = 0;
+    return returned;
+}
+
+uint32_t hs_pool_trim_period(hs_pool *pool, uint32_t slabs_max, bool *more)
 {
     HS_ASSERT(pool && more);
-    uint32_t empty = 0, needed = 0;
+    uint32_t lowest = UINT32_MAX, needed = 0;
     for (uint32_t i = 0, seen = 0; seen < pool->slabs_live; i++) {
         const hs_pool_slab *slab = pool->slabs[i];
         seen += slab != NULL;
         if (!slab || slab->used > 0)
             continue;
-        empty++;
+        lowest = HS_MIN(lowest, i);
         needed += i < pool->slabs_peak;
     }
     *more = needed > 1;
     /* Slots come from the lowest slab with room, so those that were needed are the lowest. */
-    size_t bytes = empty > 1 ? hs_pool_trim(pool, HS_MAX(needed, 1)) : 0;
+    pool->trim_from = HS_MAX(pool->slabs_peak, lowest == UINT32_MAX ? 0 : lowest + 1);
     /* The hint gives slots without being looked for. */
     pool->slabs_peak = pool->hint ? pool->hint->number + 1 : 0;
-    return bytes;
+    return hs_pool_trim_rest(pool, slabs_max);
 }
 
 void hs_pool_each(hs_pool *pool, void (*fn)(void *slot, void *ctx), void *ctx)

@@ -90,17 +90,20 @@ typedef struct hs_trim hs_trim;
 struct hs_trim {
     hs_list link;
     bool (*fn)(hs_trim *trim); /* give some back; true: more could follow */
+    bool pending;              /* the shard's own: one of its pools has more to give back */
 };
 
 /* Call trim->fn about once a second while the shard is active and for as long after as one of them
- * says that more could follow; never on a shard that rests. Shard: owner only. */
+ * says that more could follow; never on a shard that rests. Where hs_shard_trim_pool left something
+ * over, it is called again some milliseconds later, for that alone. Shard: owner only. */
 HS_API void hs_shard_trim_add(hs_shard *shard, hs_trim *trim);
 
 /* Stop calling it. Shard: owner only. */
 HS_API void hs_shard_trim_remove(hs_trim *trim);
 
 /* Give back the empty slabs of `pool` that the last second did not need, but for one: what hs_trim
- * functions do with a pool. Returns whether more could follow. Shard: owner only. */
+ * functions do with a pool. A turn returns a bounded number of them, so that nobody waits for it.
+ * Returns whether more could follow. Shard: owner only, from an hs_trim function. */
 HS_API bool hs_shard_trim_pool(hs_pool *pool);
 
 /* ---- tasks ---- */

@@ -64,6 +64,9 @@ struct hs_shard {
     void *ctx;
     uint64_t random;
     hs_timer trim_timer;
+    hs_timer rest_timer;     /* what a turn left over goes back */
+    uint32_t trim_slabs;     /* how many may still go in this turn */
+    bool trim_rest, trim_pending;
     hs_list trims;
     hs_trim trim_own;
     block_state blocks;

@@ -10,14 +10,49 @@
 
 /* ---- memory that returns ---- */
 
+static bool trim_one(hs_shard *s, hs_trim *trim)
+{
+    s->trim_pending = false;
+    bool more = trim->fn(trim);
+    trim->pending = s->trim_pending;
+    return more;
+}
+
+static void rest_tick(hs_timer *timer);
+
+/* What the turn's bound left over goes soon; a failed set is made good by the next second. */
+static void rest_soon(hs_shard *s)
+{
+    hs_list_each (node, &s->trims) {
+        if (HS_CONTAINER_OF(node, hs_trim, link)->pending) {
+            (void)hs_timer_after(s, &s->rest_timer, HS_TRIM_REST_MS, rest_tick).code;
+            return;
+        }
+    }
+}
+
+static void rest_tick(hs_timer *timer)
+{
+    hs_shard *s = HS_CONTAINER_OF(timer, hs_shard, rest_timer);
+    s->trim_rest = true;
+    s->trim_slabs = HS_TURN_TRIM_SLABS;
+    hs_list_each_safe (node, &s->trims) {
+        hs_trim *trim = HS_CONTAINER_OF(node, hs_trim, link);
+        if (trim->pending)
+            (void)trim_one(s, trim);
+    }
+    rest_soon(s);
+}
+
 static void trim_tick(hs_timer *timer)
 {
     hs_shard *s = HS_CONTAINER_OF(timer, hs_shard, trim_timer);
     bool more = s->io->ops->trim(s->io);
-    hs_list_each_safe (node, &s->trims) {
-        hs_trim *trim = HS_CONTAINER_OF(node, hs_trim, link);
-        more |= trim->fn(trim);
-    }
+    s->trim_rest = false;
+    s->trim_slabs = HS_TURN_TRIM_SLABS;
+    hs_list_each_safe (node, &s->trims)
+        more |= trim_one(s, HS_CONTAINER_OF(node, hs_trim, link));
+    rest_soon(s);
     /* A failed set is made good by the next completion. */
     s->trimming = more && hs_ok(hs_timer_after(s, timer, 1000, trim_tick));
 }

@@ -108,7 +108,10 @@ void hs_shard_trim_remove(hs_trim *trim)
 
 bool hs_shard_trim_pool(hs_pool *pool)
 {
-    bool more;
-    (void)hs_pool_trim_period(pool, &more);
+    hs_shard *s = hs_shard_self();
+    bool more = false;
+    s->trim_slabs -= s->trim_rest ? hs_pool_trim_rest(pool, s->trim_slabs)
+                                  : hs_pool_trim_period(pool, s->trim_slabs, &more);
+    s->trim_pending |= hs_pool_trim_pending(pool);
     return more;
 }

@@ -249,18 +249,18 @@ Test(core_pool, a_period_keeps_what_it_needed)
     for (int period = 0; period < 4; period++) {
         take_all(&pool, slots, COUNT); /* a burst, over before the period is */
         give_all(&pool, slots, COUNT);
-        cr_assert_eq(hs_pool_trim_period(&pool, &more), 0);
+        cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 0);
         cr_assert(more);
         hs_pool_validate(&pool);
     }
     cr_assert_eq(pool.slabs_live, 5);
     take_all(&pool, slots, 20); /* a smaller one */
     give_all(&pool, slots, 20);
-    cr_assert_eq(hs_pool_trim_period(&pool, &more), 3 * HS_POOL_SLAB_BYTES);
+    cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 3);
     cr_assert(more);
-    cr_assert_eq(hs_pool_trim_period(&pool, &more), HS_POOL_SLAB_BYTES);
+    cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 1);
     cr_assert_not(more);
-    cr_assert_eq(hs_pool_trim_period(&pool, &more), 0);
+    cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 0);
     cr_assert_not(more);
     cr_assert_eq(pool.slabs_live, 1);
     hs_pool_validate(&pool);
@@ -275,14 +275,38 @@ Test(core_pool, a_period_begins_with_the_slab_that_serves)
     void *slots[40];
     bool more;
     take_all(&pool, slots, 40);
-    (void)hs_pool_trim_period(&pool, &more);
+    (void)hs_pool_trim_period(&pool, UINT32_MAX, &more);
     void *third = hs_pool_take(&pool);
     cr_assert_eq(slab_at(third), slab_at(slots[39]));
     hs_pool_give(&pool, third);
     give_all(&pool, slots, 40);
-    cr_assert_eq(hs_pool_trim_period(&pool, &more), 0);
+    cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 0);
     cr_assert(more);
-    cr_assert_eq(hs_pool_trim_period(&pool, &more), 2 * HS_POOL_SLAB_BYTES);
+    cr_assert_eq(hs_pool_trim_period(&pool, UINT32_MAX, &more), 2);
+    hs_pool_fini(&pool);
+}
+
+Test(core_pool, a_period_gives_back_a_bounded_number_and_the_rest_follows)
+{
+    hs_pool pool = pool_of(hs_mem_system(), 4096, 150); /* 15 to a slab */
+    void *slots[150];
+    bool more;
+    take_all(&pool, slots, 150);
+    (void)hs_pool_trim_period(&pool, 3, &more);
+    give_all(&pool, slots, 150);
+    (void)hs_pool_trim_period(&pool, 3, &more); /* they were needed in this one */
+    cr_assert_eq(pool.slabs_live, 10);
+    cr_assert_eq(hs_pool_trim_period(&pool, 3, &more), 3);
+    cr_assert(hs_pool_trim_pending(&pool));
+    cr_assert_eq(hs_pool_trim_rest(&pool, 4), 4);
+    cr_assert(hs_pool_trim_pending(&pool));
+    take_all(&pool, slots, 20); /* two slabs are needed again: those stay */
+    give_all(&pool, slots, 20);
+    cr_assert_eq(hs_pool_trim_rest(&pool, 4), 1);
+    cr_assert_not(hs_pool_trim_pending(&pool));
+    cr_assert_eq(hs_pool_trim_rest(&pool, 4), 0);
+    cr_assert_eq(pool.slabs_live, 2);
+    hs_pool_validate(&pool);
     hs_pool_fini(&pool);
 }
 
@@ -385,12 +409,13 @@ static void model_run(rng *r, size_t slot_bytes)
         else if (m.used > 0)
             model_give(&m, &pool, rng_below(r, m.used));
         if (rng_one_in(r, 100)) {
-            uint32_t keep = rng_below(r, 4);
-            uint32_t live = pool.slabs_live;
+            uint32_t keep = rng_below(r, 5), slabs_max = rng_below(r, 5), live = pool.slabs_live;
             bool more;
-            size_t bytes = keep == 3 ? hs_pool_trim_period(&pool, &more)
-                                     : hs_pool_trim(&pool, keep);
-            cr_assert_eq(bytes, (live - pool.slabs_live) * (size_t)HS_POOL_SLAB_BYTES);
+            size_t slabs = keep == 3   ? hs_pool_trim_period(&pool, slabs_max, &more)
+                           : keep == 4 ? hs_pool_trim_rest(&pool, slabs_max)
+                                       : hs_pool_trim(&pool, keep) / HS_POOL_SLAB_BYTES;
+            cr_assert_eq(slabs, live - pool.slabs_live);
+            cr_assert(keep < 3 || slabs <= slabs_max);
         }
         if (rng_one_in(r, 50))
             model_check(&m, &pool);
