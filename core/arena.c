@@ -56,6 +56,7 @@ static void *large_take(hs_arena *a, size_t bytes)
     block->next = a->large;
     a->large = block;
     a->bytes_used += bytes;
+    a->pool->large_bytes += with_header;
     return block + 1;
 }
 
@@ -113,6 +114,7 @@ void hs_arena_reset(hs_arena *a)
         struct hs_arena_block *block = a->large;
         HS_ASSERT(block->bytes > HS_CHUNK_BYTES);
         a->large = block->next;
+        a->pool->large_bytes -= block->bytes;
         hs_mem_give(a->pool->mem, block, block->bytes, GRAIN);
     }
     a->next = a->end = NULL;

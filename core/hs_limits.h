@@ -49,6 +49,9 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * bounds is a chain that makes itself longer, to some milliseconds. */
 #define HS_TURN_MICROTASKS_MAX 65536
 #define HS_TURN_MAIL_MAX 64
+/* A piece of an answer above this size finds room only where the chunks' last eighth is not in use.
+ */
+#define HS_RES_SMALL_BYTES (16u * 1024)
 /* Slabs of 64 KiB that go back to the system in one turn: about a millisecond. More follow after
  * some milliseconds, 200 MiB a second in all. */
 #define HS_TURN_TRIM_SLABS 16
@@ -79,7 +82,9 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 #define HS_CANCELS_MAX (1u << 20)
 /* Pieces of 512 bytes, for what waits for a few promises or tokens at once. */
 #define HS_BLOCKS_MAX (1u << 18)
-/* Chunks of 4 KiB for sending and for requests' arenas: 256 MiB a shard. */
+/* Chunks of 4 KiB for sending and for requests' arenas: of all shards together a quarter of the
+ * memory that the process may use, but 2 MiB to 256 MiB a shard. */
+#define HS_CHUNKS_MIN 512u
 #define HS_CHUNKS_MAX (1u << 16)
 
 /* Fibers of a shard: one for each request under way that waits. A quarter of a million of them
@@ -103,7 +108,7 @@ HS_STATIC_ASSERT(HS_RBUFS_MIN <= HS_RBUFS_MAX, "a pool starts within its limit")
 /* A stream that has this much unsent pushes back; below the low-water mark it takes more. */
 #define HS_SEND_HIGH_BYTES (256u * 1024)
 #define HS_SEND_LOW_BYTES (64u * 1024)
-HS_STATIC_ASSERT(HS_SEND_LOW_BYTES < HS_SEND_HIGH_BYTES, "low water lies below high water");
+HS_STATIC_ASSERT(HS_SEND_LOW_BYTES == HS_SEND_HIGH_BYTES / 4, "as of any share: hs_stream_low");
 /* Vectors in one send: 16 chunks of 4 KiB, about what a socket buffer takes at once. */
 #define HS_SEND_IOV_MAX 16
 /* What a buffered stream keeps by default until it is read: a read gives no more at once. The least

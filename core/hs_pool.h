@@ -27,6 +27,7 @@ struct hs_pool {
     uint32_t slabs_max;
     uint32_t slots_max; /* limit */
     uint32_t slots_used;
+    uint64_t large_bytes; /* what arenas of this pool took from `mem`, as it fits no slot */
     uint32_t slots_per_slab;
     uint32_t slot_bytes;
     uint32_t slot_stride; /* from slot to slot: what a slab has to spare lies between its slots */

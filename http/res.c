@@ -119,6 +119,16 @@ static void refuse_status(h1_session *x, uint32_t status)
     conn_fail(x->conn, 500, "a status that is none");
 }
 
+/* Whether `body` finds room: a small one has a reserve of its own. */
+static bool has_room(const h1_session *x, hs_span body)
+{
+    hs_shard *shard = x->conn->server->shard;
+    if (body.len <= HS_RES_SMALL_BYTES || body.len <= hs_shard_chunk_room(shard))
+        return true;
+    hs_shard_chunks_ask(shard);
+    return false;
+}
+
 static void send_whole(hs_res *res, uint32_t status, hs_span type, hs_span body)
 {
     h1_session *x = session_of_res(res);
@@ -135,6 +145,10 @@ static void send_whole(hs_res *res, uint32_t status, hs_span type, hs_span body)
         return;
     }
     hs_span rest = bodiless(x, status) ? hs_span_of(NULL, 0) : body;
+    if (HS_UNLIKELY(!has_room(x, rest))) {
+        conn_fail(c, 503, "no memory for the answer");
+        return;
+    }
     hs_err err = write_head(x, status, body.len, type, &rest);
     if (hs_ok(err) && rest.len > 0)
         err = hs_chain_append(hs_stream_out(c->stream), conn_chunks(c), rest);
@@ -209,7 +223,7 @@ static hs_err put_piece(h1_session *x, hs_span piece, bool is_static)
     h1_conn *c = x->conn;
     hs_pool *chunks = conn_chunks(c);
     hs_chain *out = hs_stream_out(c->stream);
-    HS_ENSURE(out, -ENOMEM);
+    HS_ENSURE(out && (is_static || has_room(x, piece)), -ENOMEM);
     if (x->res.chunked)
         HS_TRY(put_chunk_size(out, chunks, piece.len));
     /* A short piece is cheaper to copy than to send from where it is. */

@@ -57,6 +57,7 @@ static hs_err register_counters(hs_http_server *server)
     HS_TRY(hs_counters_register(c, "http_requests", &server->count_requests));
     HS_TRY(hs_counters_register(c, "http_bad_requests", &server->count_bad));
     HS_TRY(hs_counters_register(c, "http_timeouts", &server->count_timeouts));
+    HS_TRY(hs_counters_register(c, "http_evicted", &server->count_evicted));
     return hs_counters_register(c, "http_aborted", &server->count_aborted);
 }
 
@@ -97,6 +98,8 @@ hs_err hs_http_server_create(hs_shard *shard, const hs_http_options *options,
     }
     server->trim.fn = trim_server;
     hs_shard_trim_add(shard, &server->trim);
+    server->holder.release = evict_release;
+    hs_shard_holder_add(shard, &server->holder);
     *out = server;
     return HS_OK;
 }
@@ -106,6 +109,7 @@ void hs_http_server_destroy(hs_http_server *server)
     HS_ASSERT(hs_list_empty(&server->conns_all));
     HS_ASSERT(server->active == 0);
     hs_shard_trim_remove(&server->trim);
+    hs_shard_holder_remove(&server->holder);
     orphan_end_all(server);
     hs_task_cancel(server->shard, &server->resume_task);
     if (server->spare) {

@@ -7,6 +7,7 @@
  *   conn.c      a connection: input loop and parking
  *   session.c   a session's memory
  *   ending.c    its ends, good and bad
+ *   evict.c     ends of those that hold most, where memory runs short
  *   orphan.c    requests whose connection ended before their handler answered
  *   handle.c    what handlers hold of a request
  *   deadline.c  its timer
@@ -53,6 +54,7 @@ typedef struct h1_conn {
     bool fresh;             /* no request came yet */
     bool ended;             /* the peer sends no more */
     bool in_input;          /* the input loop runs: it will flush */
+    bool evicted;           /* ended for what it held */
     bool stalled;           /* the send queue is full: no new request until it drained */
     bool paused;            /* the stream is paused */
     uint16_t turn_requests; /* pipelined ones that ran in this turn */
@@ -148,6 +150,7 @@ struct hs_http_server {
     hs_pool sessions, in_small, in_large;
     h1_session *spare; /* the last that was given back: most requests need no other */
     hs_trim trim;
+    hs_chunk_holder holder;
     hs_timer_fn *on_timer;
     hs_list conns_all;
     uint32_t active;
@@ -164,7 +167,7 @@ struct hs_http_server {
     bool draining;
     uint64_t date_until_ns;                    /* when `date` is no longer true */
     char start[17 + 6 + HS_HTTP_DATE_LEN + 2]; /* how most answers begin: 200, and the date */
-    uint32_t count_requests, count_bad, count_timeouts, count_aborted;
+    uint32_t count_requests, count_bad, count_timeouts, count_aborted, count_evicted;
 };
 
 #define IN_SMALL_BYTES 2048
@@ -270,6 +273,9 @@ void conn_flush(h1_conn *c);
 
 /* req.c: the answer comes after the handler's return: keep the head. Errors: -ENOMEM. */
 HS_NODISCARD hs_err req_defer(h1_session *x);
+
+/* evict.c: as hs_chunk_holder.release. */
+size_t evict_release(hs_chunk_holder *holder, size_t bytes);
 
 /* orphan.c */
 /* Whether the handler of a request whose connection ends has no other way to learn of it than by

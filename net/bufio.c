@@ -105,7 +105,7 @@ static void on_end(hs_stream *s)
 static void on_drained(hs_stream *s)
 {
     hs_bufio *b = bufio_of(s);
-    if (b->flushing && hs_stream_unsent(s) < HS_SEND_LOW_BYTES)
+    if (b->flushing && hs_stream_low(s))
         bufio_settle(b, &b->flushing, hs_value(NULL));
 }
 

@@ -30,7 +30,7 @@ hs_promise *hs_bufio_flush(hs_bufio *b)
         return hs_promise_settled(b->shard, hs_error(err));
     b->gathered = 0;
     hs_stream_flush(b->s);
-    if (hs_stream_unsent(b->s) < HS_SEND_LOW_BYTES)
+    if (hs_stream_low(b->s))
         return hs_promise_settled(b->shard, hs_error(hs_cancel_why(b->cancel)));
     hs_promise *promise = hs_promise_create(b->shard);
     if (!promise)

@@ -244,7 +244,7 @@ static void on_send(hs_op *op, const hs_io_event *ev)
         return;
     }
     send_next(c);
-    if (c->was_full && c->state == TCP_OPEN && tx->chain.len < HS_SEND_LOW_BYTES) {
+    if (c->was_full && c->state == TCP_OPEN && hs_stream_low(&c->s)) {
         c->was_full = false;
         c->s.events->drained(&c->s);
     }

@@ -26,7 +26,7 @@ typedef struct hs_stream_events {
     void (*data)(hs_stream *s, hs_span bytes);
     /* The peer sends no more. It may still read. */
     void (*end)(hs_stream *s);
-    /* The send queue fell below HS_SEND_LOW_BYTES after hs_stream_full was true, or is empty. */
+    /* The send queue fell below hs_stream_low after hs_stream_full was true, or is empty. */
     void (*drained)(hs_stream *s);
     /* The stream is gone; `why` is no error after a clean close. The last call. */
     void (*closed)(hs_stream *s, hs_err why);
@@ -91,10 +91,17 @@ static inline bool hs_stream_writable(const hs_stream *s)
  * The queue is not bounded by itself: see hs_stream_full. */
 HS_API HS_NODISCARD hs_err hs_stream_write(hs_stream *s, hs_span data);
 
-/* Whether HS_SEND_HIGH_BYTES or more wait: make no more until `drained`. */
+/* Whether the stream's share (hs_shard_send_share: HS_SEND_HIGH_BYTES, or less where the shard's
+ * memory runs short) or more wait: make no more until `drained`. */
 static inline bool hs_stream_full(const hs_stream *s)
 {
-    return hs_stream_unsent(s) >= HS_SEND_HIGH_BYTES;
+    return hs_stream_unsent(s) >= hs_shard_send_share(s->shard);
+}
+
+/* Whether less than a quarter of the share waits: HS_SEND_LOW_BYTES, or less. */
+static inline bool hs_stream_low(const hs_stream *s)
+{
+    return hs_stream_unsent(s) < hs_shard_send_share(s->shard) / 4;
 }
 
 /* Hear no more data for now. Some that the system has handed over already may still come. */

@@ -54,6 +54,7 @@ struct hs_group {
     uint32_t steps[STEPS]; /* how many threads have taken each step */
     hs_err errs[STEPS];    /* the first error of each step */
     uint32_t threads;      /* that were made */
+    uint64_t memory_bytes; /* that the process may use */
     uint64_t deadline_ns;  /* when the loops must have ended; 0: at no time */
     hs_group *abandoned_before;
     HS_ATOMIC_U32 abandon; /* that time is over: the loops end as they are */
@@ -146,6 +147,8 @@ static hs_err member_make(member *m, hs_log *log)
                        .blocking = g->blocking,
                        .log = log,
                        .fiber_stack_bytes = g->options.fiber_stack_bytes,
+                       .chunks_max = share_chunks_max(g->memory_bytes, g->mail.shards),
+                       .large_max = share_large_max(g->memory_bytes, g->mail.shards),
                        .stop = g->options.stop,
                        .ctx = g->options.ctx};
     if (getrandom(&o.seed, sizeof o.seed, 0) != (ssize_t)sizeof o.seed)
@@ -356,6 +359,7 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
         free_group(g);
         return err;
     }
+    g->memory_bytes = topology.memory_bytes;
     log_machine(g, &topology);
     err = make_threads(g, &topology);
     if (!hs_ok(err)) {

@@ -106,6 +106,39 @@ HS_API void hs_shard_trim_remove(hs_trim *trim);
  * Returns whether more could follow. Shard: owner only, from an hs_trim function. */
 HS_API bool hs_shard_trim_pool(hs_pool *pool);
 
+/* ---- shares of the chunks ---- */
+
+/* How many bytes one stream may queue before hs_stream_full says so: HS_SEND_HIGH_BYTES, and less
+ * once a quarter of the shard's chunks are in use, down to one chunk where three quarters are.
+ * Shard: owner only. */
+HS_API size_t hs_shard_send_share(const hs_shard *shard);
+
+/* How many bytes a large piece may still put into chunks. The last eighth of them is for small
+ * pieces: an answer of a few kilobytes finds room whatever the others hold. Shard: owner only. */
+HS_API size_t hs_shard_chunk_room(const hs_shard *shard);
+
+/* A large piece found no room: those that hold chunks are asked to release some.
+ * Shard: owner only. */
+HS_API void hs_shard_chunks_ask(hs_shard *shard);
+
+typedef struct hs_chunk_holder hs_chunk_holder;
+
+/* Something that holds chunks, and can give some up. The caller owns the storage. */
+struct hs_chunk_holder {
+    hs_list link;
+    /* Release `bytes`, or as much as there is, those first that hold most; it may come some turns
+     * later. Returns how much it will be. */
+    size_t (*release)(hs_chunk_holder *holder, size_t bytes);
+};
+
+/* Call holder->release at the start of a turn where the chunks' last eighth is in use, or was asked
+ * for, or requests hold more than a quarter of the process's memory beside them: at most every 5
+ * ms, to have a quarter free again. Shard: owner only. */
+HS_API void hs_shard_holder_add(hs_shard *shard, hs_chunk_holder *holder);
+
+/* Stop calling it. Shard: owner only. */
+HS_API void hs_shard_holder_remove(hs_chunk_holder *holder);
+
 /* ---- tasks ---- */
 
 typedef struct hs_task hs_task;

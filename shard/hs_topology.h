@@ -15,6 +15,7 @@ typedef struct hs_topology {
     uint32_t cores;      /* physical cores among them */
     uint32_t numa_nodes; /* memory nodes among them */
     uint32_t quota_cpus; /* of cgroup cpu.max, rounded up; 0: no limit */
+    uint64_t memory_bytes; /* of the machine, or of cgroup memory.max where that is less */
     uint32_t usable;     /* how many shards to start: min(cpus_len, quota_cpus), at least 1 */
     /* Processors (kernel numbers), in the order in which shards should take them: one of each
      * physical core first, spread evenly over the memory nodes, then their siblings. */

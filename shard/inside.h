@@ -45,7 +45,7 @@ struct hs_shard {
     struct {
         const char *what;
         uint32_t count;
-    } held[12]; /* the holds by what they are for; those that find no place are not named */
+    } held[12];       /* the holds by what they are for; those that find no place are not named */
     uint32_t passive; /* of the holds: calls whose answer was deferred */
     bool stopping;    /* the stop function was called */
     uint8_t round;    /* of the stop: which one this shard is in */
@@ -64,10 +64,14 @@ struct hs_shard {
     void *ctx;
     uint64_t random;
     hs_timer trim_timer;
-    hs_timer rest_timer;     /* what a turn left over goes back */
-    uint32_t trim_slabs;     /* how many may still go in this turn */
+    hs_timer rest_timer; /* what a turn left over goes back */
+    uint32_t trim_slabs; /* how many may still go in this turn */
     bool trim_rest, trim_pending;
     hs_list trims;
+    hs_list holders;
+    uint64_t release_next_ns; /* when they may be asked again */
+    uint64_t large_max;       /* of chunks.large_bytes, before they are asked */
+    bool release_asked;
     hs_trim trim_own;
     block_state blocks;
     promise_state promises;
@@ -96,6 +100,10 @@ static inline void callback_over(hs_shard *s)
     if (HS_UNLIKELY(!hs_list_empty(&s->microtasks)))
         microtasks_run(s);
 }
+
+/* chunk_share.c: those that hold chunks release some. */
+void share_release(hs_shard *s);
+bool share_is_short(const hs_shard *s);
 
 /* due.c: run the tasks that are ready, and what they make ready; and the timers whose time has
  * come; as many as a turn runs. */

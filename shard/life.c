@@ -21,7 +21,8 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     s->mem = o->mem;
     hs_err err = hs_err_errno(ENOMEM);
     if (mail_lanes_init(s))
-        err = hs_pool_init(&s->chunks, o->mem, HS_CHUNK_BYTES, HS_CHUNKS_MAX);
+        err = hs_pool_init(&s->chunks, o->mem, HS_CHUNK_BYTES,
+                           o->chunks_max ? o->chunks_max : HS_CHUNKS_MAX);
     if (!hs_ok(err)) {
         mail_lanes_fini(s);
         hs_mem_give(o->mem, s, sizeof *s, HS_CACHE_PAIR);
@@ -31,11 +32,13 @@ hs_err shard_create(const shard_options *o, hs_shard **out)
     s->stop = o->stop;
     s->ctx = o->ctx;
     s->random = o->seed;
+    s->large_max = o->large_max ? o->large_max : UINT64_MAX;
     s->now_ns = hs_io_now_ns(s->io);
     hs_heap_init(&s->timers, o->mem, HS_TIMERS_MAX);
     hs_counters_init(&s->counters);
     hs_list_init(&s->microtasks);
     hs_list_init(&s->trims);
+    hs_list_init(&s->holders);
     hs_list_init(&s->endings);
     s->trim_own.fn = trim_own;
     hs_shard_trim_add(s, &s->trim_own);

@@ -87,6 +87,8 @@ void shard_turn(hs_shard *s, bool may_wait)
     shard_enter(s);
     s->micro_left = HS_TURN_MICROTASKS_MAX;
     callback_over(s);
+    if (HS_UNLIKELY(share_is_short(s)))
+        share_release(s);
     due_tasks_run(s);
     due_timers_run(s);
     mail_drain(s);

@@ -30,9 +30,16 @@ typedef struct shard_options {
     hs_log *log;              /* borrowed; may be NULL */
     uint64_t seed;            /* of hs_shard_random */
     size_t fiber_stack_bytes; /* as hs_group_options */
+    uint32_t chunks_max;      /* 0: HS_CHUNKS_MAX */
+    uint64_t large_max;       /* 0: no limit */
     void (*stop)(hs_shard *shard, void *ctx); /* as hs_group_options */
     void *ctx;
 } shard_options;
+
+/* chunk_share.c: how many chunks each of `shards` shards gets of a process with so much memory. */
+uint32_t share_chunks_max(uint64_t memory_bytes, uint32_t shards);
+/* And how many bytes its requests may take for what fits no chunk: bodies that are collected. */
+uint64_t share_large_max(uint64_t memory_bytes, uint32_t shards);
 
 HS_NODISCARD hs_err shard_create(const shard_options *options, hs_shard **out);
 

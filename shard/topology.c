@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <unistd.h>
 
+#include "cgroup.h"
 #include "hs_assert.h"
 
 /* Where one processor stands: the order is that of (sibling, row, node). */
@@ -140,6 +142,12 @@ static hs_err machine_load(hwloc_topology_t *out)
     return HS_OK;
 }
 
+static uint64_t memory_of_machine(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : CGROUP_UNLIMITED;
+}
+
 hs_err hs_topology_read(hs_topology *out)
 {
     HS_ASSERT(out != NULL);
@@ -158,6 +166,7 @@ hs_err hs_topology_read(hs_topology *out)
     HS_ASSERT(out->cpus_len > 0);
 
     out->quota_cpus = topology_quota("");
+    out->memory_bytes = HS_MIN(cgroup_memory_max(""), memory_of_machine());
     out->usable = out->cpus_len;
     if (out->quota_cpus > 0)
         out->usable = HS_MIN(out->usable, out->quota_cpus);

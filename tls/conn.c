@@ -354,7 +354,7 @@ static void on_drained(hs_stream *plain)
     }
     if (c->state != TLS_OPEN || !push(c))
         return;
-    if (c->out.len == 0 && hs_stream_unsent(plain) < HS_SEND_LOW_BYTES)
+    if (c->out.len == 0 && hs_stream_low(plain))
         c->s.events->drained(&c->s);
 }
 
