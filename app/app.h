@@ -34,6 +34,9 @@ typedef struct app_shard {
     hs_listener *listeners[HS_APP_LISTEN_MAX];
     uint32_t listeners_len;
     hs_timer drain;
+    hs_task closing; /* posted while the listeners' queues may have connections */
+    uint32_t closing_turns, conns_seen;
+    uint64_t drain_first_ns; /* when handshakes are ended */
     uint64_t drain_end_ns;
     uint64_t cut_off; /* requests */
     bool aborted;

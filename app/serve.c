@@ -1,7 +1,8 @@
 /* An application on its shards: start, drain, end.
  *
- * Owns: the order of a drain: stop accepting, close what rests, answer what is under way with
- * `Connection: close`, and when the time is over cut off the rest. Tested by: tests/e2e. */
+ * Owns: the order of a drain: accept what the system has queued, then no more; close what is idle;
+ * give new connections the time for a first request; answer what is under way with `Connection:
+ * close`; and when the time is over cut off the rest. Tested by: tests/e2e. */
 #include "app.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "hs_limits.h"
 
 #define DRAIN_TICK_MS 50
+#define CLOSING_TURNS_MAX 64 /* of 256 connections each: a full queue */
 
 hs_app *hs_app_create(void)
 {
@@ -113,6 +115,8 @@ static void abort_rest(app_shard *as)
 {
     HS_ASSERT(!as->aborted);
     as->aborted = true;
+    hs_task_cancel(as->shard, &as->closing);
+    close_listeners(as);
     as->cut_off = hs_http_server_active(as->server);
     hs_http_server_abort(as->server);
     app_client_end(as);
@@ -126,26 +130,43 @@ static uint32_t conns(const app_shard *as)
 static void drain_tick(hs_timer *timer)
 {
     app_shard *as = HS_CONTAINER_OF(timer, app_shard, drain);
-    bool over =
-        hs_shard_now_ns(as->shard) >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
-    if ((conns(as) == 0 && !app_client_busy(as)) || as->aborted)
+    uint64_t now = hs_shard_now_ns(as->shard);
+    bool over = now >= as->drain_end_ns || atomic_load(&as->app->abort_asked);
+    if (as->tls && (over || now >= as->drain_first_ns))
+        hs_tls_abort_handshakes(as->tls);
+    if ((conns(as) == 0 && as->listeners_len == 0 && !app_client_busy(as)) || as->aborted)
         return;
     if (over || !hs_ok(hs_timer_after(as->shard, timer, DRAIN_TICK_MS, drain_tick)))
         abort_rest(as);
+}
+
+/* A turn brings what the system has queued for the listeners: they close once one brought nothing.
+ */
+static void close_when_empty(hs_task *task)
+{
+    app_shard *as = HS_CONTAINER_OF(task, app_shard, closing);
+    uint32_t conns_now = conns(as);
+    bool more = conns_now > as->conns_seen || as->closing_turns == 0;
+    as->conns_seen = conns_now;
+    if (more && ++as->closing_turns < CLOSING_TURNS_MAX)
+        hs_task_post_next_turn(as->shard, task, close_when_empty);
+    else
+        close_listeners(as);
 }
 
 static void shard_stop(hs_shard *shard, void *ctx)
 {
     hs_app *app = ctx;
     app_shard *as = &app->shards[hs_shard_id(shard)];
+    uint64_t now = hs_shard_now_ns(shard);
     if (!as->tcp)
         return;
-    close_listeners(as);
-    if (as->tls)
-        hs_tls_abort_handshakes(as->tls);
+    as->conns_seen = conns(as);
+    hs_task_post_next_turn(shard, &as->closing, close_when_empty);
     hs_http_server_drain(as->server);
     app_client_drain(as);
-    as->drain_end_ns = hs_shard_now_ns(shard) + app->options.drain_ms * HS_MSEC_NS;
+    as->drain_first_ns = now + HS_DRAIN_FIRST_MS * HS_MSEC_NS;
+    as->drain_end_ns = now + app->options.drain_ms * HS_MSEC_NS;
     drain_tick(&as->drain);
 }
 

@@ -145,6 +145,9 @@ HS_STATIC_ASSERT(HS_BUFIO_DELIMITER_MAX < HS_BUFIO_BYTES_MIN, "a delimiter fits 
 #define HS_LINGER_MS 2000
 #define HS_LINGER_BYTES_MAX (4u * 1024 * 1024)
 
+/* A drain gives connections that were accepted less than this before it, or since, the time to send
+ * their first request, and to end their handshake. */
+#define HS_DRAIN_FIRST_MS 1000
 /* After the end of a drain what is left is cut off, and ends within this time; past it the shards
  * end without what still holds them. */
 #define HS_END_MS 5000

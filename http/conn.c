@@ -440,12 +440,14 @@ void hs_http_serve(hs_http_server *server, hs_stream *stream)
     hs_list_init(&c->link);
     hs_list_push_back(&server->conns_all, &c->link);
     timeout_phase(c, CONN_IDLE);
-    timeout_within(c, server->options.head_ms_max);
+    timeout_within(c, server->draining ? HS_DRAIN_FIRST_MS : server->options.head_ms_max);
 }
 
 void conn_drain(h1_conn *c)
 {
-    if (c->phase == CONN_IDLE && !c->session)
+    if (c->phase == CONN_IDLE && c->fresh)
+        timeout_within(c, 1); /* it finds how long the first request may still take */
+    else if (c->phase == CONN_IDLE && !c->session)
         conn_close(c);
     else if (c->phase == CONN_BUSY && c->session->res.state == RES_OPEN)
         c->session->res.close = true;

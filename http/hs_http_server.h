@@ -61,7 +61,9 @@ HS_API void hs_http_serve(hs_http_server *server, hs_stream *stream);
 HS_API void *hs_req_server_ctx(const hs_req *req);
 
 /* Stop taking requests: idle connections are closed now, requests under way are answered with
- * `Connection: close`. Shard: owner only. */
+ * `Connection: close`. A connection whose first request has not come has HS_DRAIN_FIRST_MS (1 s)
+ * from when it is served, so that none is lost that the client has sent already: those that are
+ * served from now on, too. Shard: owner only. */
 HS_API void hs_http_server_drain(hs_http_server *server);
 
 /* How many requests are under way. Shard: owner only. */

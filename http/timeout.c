@@ -88,6 +88,15 @@ static void look_at_rest(h1_conn *c)
     }
 }
 
+/* How long a connection may wait for a request. */
+static uint64_t idle_ms_max(const h1_conn *c)
+{
+    const hs_http_options *o = &c->server->options;
+    if (!c->fresh)
+        return o->idle_ms_max;
+    return c->server->draining ? HS_MIN(o->head_ms_max, HS_DRAIN_FIRST_MS) : o->head_ms_max;
+}
+
 void timeout_look(hs_timer *timer)
 {
     h1_conn *c = HS_CONTAINER_OF(timer, h1_conn, timer);
@@ -96,7 +105,7 @@ void timeout_look(hs_timer *timer)
     case CONN_IDLE:
         if (hs_stream_unsent(c->stream) > 0) {
             look_at_rest(c);
-        } else if (is_due(c, c->fresh ? o->head_ms_max : o->idle_ms_max)) {
+        } else if (is_due(c, idle_ms_max(c))) {
             count_timeout(c);
             timeout_phase(c, CONN_OVER);
             timeout_within(c, o->send_ms_max);

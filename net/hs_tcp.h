@@ -58,7 +58,8 @@ HS_API HS_NODISCARD hs_err hs_listen_check(hs_addr *addr);
 /* Where it listens. Shard: owner only. */
 HS_API const hs_addr *hs_listener_addr(const hs_listener *listener);
 
-/* Stop accepting; `listener` is gone some turns later. Connections that were accepted go on.
+/* Stop accepting; `listener` is gone some turns later. Until then connections that the system has
+ * accepted already may still be handed over. Connections that were accepted go on.
  * Shard: owner only. */
 HS_API void hs_listener_close(hs_listener *listener);
 

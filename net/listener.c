@@ -55,11 +55,9 @@ static void accepted(hs_listener *l, int fd)
     HS_ASSERT(fd >= 0);
     hs_tcp *tcp = l->tcp;
     tcp_conn *c;
-    hs_err err = l->closing ? hs_err_of(HS_E_CLOSED) : tcp_conn_open(tcp, fd, &c);
-    if (!hs_ok(err)) {
+    if (!hs_ok(tcp_conn_open(tcp, fd, &c))) {
         hs_count(hs_shard_counters(tcp->shard), tcp->count_refused, 1);
-        if (!l->closing)
-            warn(tcp, "a connection was refused: ", "no slot (limit of connections, or no memory)");
+        warn(tcp, "a connection was refused: ", "no slot (limit of connections, or no memory)");
         hs_io_close(hs_shard_io(tcp->shard), fd);
         return;
     }

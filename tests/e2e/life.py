@@ -100,7 +100,7 @@ class Drain(unittest.TestCase):
             busy = self.in_flight(server, 1000 * delay, 4)
             server.signal(number)
             for conn in idle:
-                self.assertTrue(conn.ended())
+                self.assertTrue(conn.ended())  # the new ones after a second
             self.assertTrue(refused(server.port), "still accepting")
             return (server, busy) if time.monotonic() - start < delay else None
 
@@ -120,6 +120,36 @@ class Drain(unittest.TestCase):
 
     def test_sigint(self):
         self.check_drain(signal.SIGINT, 2)
+
+    def drain_with_new_connections(self):
+        """How many of 64 new connections are answered, whose requests are sent just when the server
+        drains; None where that took too long: each has a second."""
+        server = self.start("--drain", str(PATIENCE), cores=2)
+        start = time.monotonic()
+        conns = [server.connect() for _ in range(64)]
+        server.signal(signal.SIGTERM)
+        answered = 0
+        for conn in conns:
+            self.addCleanup(conn.close)
+            try:
+                conn.send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n")
+            except ConnectionError:
+                pass
+        sent = time.monotonic()
+        for conn in conns:
+            try:
+                answered += conn.answer().body == TEXT
+            except (EOFError, ConnectionError):
+                pass
+        self.assertEqual(server.wait(), 0, server.said())
+        return answered if sent - start < 0.8 else None
+
+    def test_first_requests_of_new_connections_are_answered(self):
+        for _ in range(50):
+            answered = self.drain_with_new_connections()
+            if answered is not None:
+                break
+        self.assertEqual(answered, 64)
 
     def test_a_quiet_server_leaves_at_once(self):
         server = self.start("--drain", str(PATIENCE), cores=2)

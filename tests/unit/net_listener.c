@@ -86,13 +86,16 @@ Test(net_listener, a_listener_closes_with_connections_on_the_way)
     hs_listener_close(r.listener);
     r.listener = NULL;
     bench_run(&r.b, 1000);
-    cr_assert_eq(r.sides_len, 0); /* what came after the close is not served */
+    cr_assert_gt(r.sides_len, 0); /* what was accepted until the cancel took effect is served */
     uint32_t open = 0;
-    for (int i = 0; i < 10; i++) /* each was refused or ended */
+    for (int i = 0; i < 10; i++) /* the others were refused or ended */
         open += !(c[i].told & (SIM_PEER_EOF | SIM_PEER_RESET | SIM_PEER_REFUSED));
     cr_assert_eq(open, r.sides_len);
     cr_assert_eq(hs_tcp_conns(r.tcp), r.sides_len);
     cr_assert_eq(sim_world_fds(r.b.w), r.sides_len);
+    for (uint32_t i = 0; i < r.sides_len; i++)
+        cut(&r.sides[i]);
+    bench_run(&r.b, 100);
     for (int i = 0; i < 10; i++)
         client_fini(&c[i]);
     rig_fini();
