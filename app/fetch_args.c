@@ -29,6 +29,8 @@ static void print_help(void)
            "  --json              a line of JSON for each URL with its timing, and no bodies\n"
            "  --fail              a status of 400 or above is a failure\n"
            "  --redirect HOW      follow, error or manual (default: follow)\n"
+           "  --decode-ratio N    a body may decode to so many times its coded size, where that is\n"
+           "                      more than 64 MiB (default: 1000; 0: without a limit)\n"
            "  --retries N         repeat what can be repeated (default: 0)\n"
            "  --max-time SECONDS  for each URL (default: no limit)\n"
            "  --connect-timeout SECONDS\n"
@@ -95,6 +97,14 @@ static int take_connect_timeout(fetch_args *a, const char *flag, const char *val
     return status;
 }
 
+static int take_decode_ratio(fetch_args *a, const char *flag, const char *value)
+{
+    uint32_t *ratio = &a->options.decoded_ratio_max;
+    int status = take_number(flag, value, 0, UINT32_MAX, 1, ratio);
+    *ratio = *ratio ? *ratio : UINT32_MAX;
+    return status;
+}
+
 /* A flag with a value. Returns the exit status. */
 static int take_value(fetch_args *a, const char *flag, const char *value)
 {
@@ -104,6 +114,8 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         return take_redirect(a, value);
     if (strcmp(flag, "--retries") == 0)
         return take_number(flag, value, 0, 100, 1, &a->options.retries);
+    if (strcmp(flag, "--decode-ratio") == 0)
+        return take_decode_ratio(a, flag, value);
     if (strcmp(flag, "--max-time") == 0)
         return take_number(flag, value, 1, 86400, 1000, &a->options.times.total_ms);
     if (strcmp(flag, "--connect-timeout") == 0)

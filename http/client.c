@@ -18,6 +18,8 @@ static void set_defaults(hs_client_options *o)
     o->head_bytes_max = or_else(o->head_bytes_max, 32 * 1024);
     o->fields_max = or_else(o->fields_max, H1_FIELDS_MAX);
     o->body_bytes_max = o->body_bytes_max ? o->body_bytes_max : 16 * 1024 * 1024;
+    o->decoded_bytes_free = o->decoded_bytes_free ? o->decoded_bytes_free : CODING_SLACK_BYTES;
+    o->decoded_ratio_max = or_else(o->decoded_ratio_max, CODING_RATIO_MAX);
     t->queue_ms = or_else(t->queue_ms, 30 * 1000);
     t->resolve_ms = or_else(t->resolve_ms, 5 * 1000);
     t->connect_ms = or_else(t->connect_ms, 10 * 1000);

@@ -193,6 +193,7 @@ struct fetch {
     uint8_t redirect;
     bool guarded;
     bool decodes; /* codings are asked for, and undone */
+    coding_limits decoded;
     uint32_t redirects_left, retries_left, retry_ms, retry_after_ms_max;
     hs_fetch_sink sink;
 
@@ -222,6 +223,7 @@ struct fetch {
     coding *coding;  /* NULL: the body is as it comes */
     uint8_t *plain;  /* PLAIN_BYTES, beside it */
     bool plain_more; /* the decoder has more, without more input */
+    bool over_ratio; /* the decoder stopped at f->decoded */
     hs_microtask pump;
     hs_err err; /* how the exchange ended */
     hs_fetch_error error;

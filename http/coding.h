@@ -20,10 +20,11 @@
 #define CODING_ACCEPT "gzip, deflate, br, zstd"
 /* Codings on top of each other. One is usual, two are a proxy's mistake, more are an attack. */
 #define CODINGS_MAX 3
-/* A body may become this much larger than it was, by default, once it is above the slack: text that
- * is as good as empty comes to 1:100, a bomb to 1:1000 and more. */
-#define CODING_RATIO_MAX 256
-#define CODING_SLACK_BYTES (4u << 20)
+/* By default a body may decode to this many times its coded size, once it is above the slack. JSON
+ * and logs of like records reach 1:400; gzip cannot code anything but long runs of one pattern at
+ * more than 1:1000 (its end is 1:1032), and the other codings reach 1:10000 with those alone. */
+#define CODING_RATIO_MAX 1000
+#define CODING_SLACK_BYTES (64u << 20)
 
 typedef enum coding_kind { CODING_GZIP, CODING_DEFLATE, CODING_BR, CODING_ZSTD } coding_kind;
 

@@ -162,6 +162,13 @@ static void set_times(fetch *f, const hs_fetch_times *t)
                                 .total_ms = or_else(t->total_ms, c->total_ms)};
 }
 
+static void set_decoded(fetch *f, const hs_fetch_options *o)
+{
+    const hs_client_options *c = &f->client->options;
+    f->decoded.slack = o->decoded_bytes_free ? o->decoded_bytes_free : c->decoded_bytes_free;
+    f->decoded.ratio_max = or_else(o->decoded_ratio_max, c->decoded_ratio_max);
+}
+
 static hs_err set_request(fetch *f, hs_span url, const hs_fetch_options *o, const char **text)
 {
     HS_TRY(set_url(f, url, text));
@@ -172,6 +179,7 @@ static hs_err set_request(fetch *f, hs_span url, const hs_fetch_options *o, cons
     set_times(f, &o->times);
     f->guarded = o->guarded;
     f->decodes = !o->coded && !has_field(f, HS_SPAN("Accept-Encoding"));
+    set_decoded(f, o);
     f->redirect = (uint8_t)o->redirect;
     f->redirects_left = or_else(o->redirects_max, 20);
     f->retries_left = o->retries;

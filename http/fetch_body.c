@@ -113,8 +113,7 @@ hs_err fetch_body_begin(fetch *f)
         return HS_OK;
     f->plain = hs_arena_take(&f->arena, PLAIN_BYTES);
     HS_ENSURE(f->plain, -ENOMEM);
-    const coding_limits limits = {0};
-    HS_TRY(coding_open(&f->coding, hs_shard_mem(f->client->shard), &list, &limits));
+    HS_TRY(coding_open(&f->coding, hs_shard_mem(f->client->shard), &list, &f->decoded));
     f->res.decoded = true;
     return HS_OK;
 }
@@ -128,7 +127,9 @@ static hs_err decode(fetch *f, hs_span *piece)
         if (f->queue.head)
             in = hs_span_of(f->queue.head->data, f->queue.head->len);
         size_t before = in.len;
-        HS_TRY(coding_read(f->coding, &in, f->plain, PLAIN_BYTES, &written));
+        hs_err err = coding_read(f->coding, &in, f->plain, PLAIN_BYTES, &written);
+        f->over_ratio = err.code == HS_E_LIMIT;
+        HS_TRY(err);
         if (before > in.len)
             hs_chain_consume(&f->queue, client_chunks(f->client), before - in.len);
         f->plain_more = written == PLAIN_BYTES;

@@ -8,6 +8,9 @@
  *   QUEUE -> RESOLVE -> CONNECT -> TUNNEL -> TLS -> SEND -> WAIT -> HEAD -> BODY -> DONE
  *     ^                                                              |
  *     +------------- PAUSE <------- repeated, redirected ------------+ */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "client.h"
 
 /* A phase begins; the one before it took so long. */
@@ -292,11 +295,24 @@ static void on_end_of_reply(fetch *f, bool more)
     go_on(f);
 }
 
-static const char *body_text(hs_err err)
+#define BODY_TEXT_BYTES 160
+
+/* What is wrong with the body, in words; `room` has BODY_TEXT_BYTES. NULL: the error's own. */
+static const char *body_text(const fetch *f, hs_err err, char *room)
 {
-    if (err.code == HS_E_LIMIT)
-        return "the body is longer than its limit";
-    return err.code == HS_E_TRUNCATED ? "the body ended inside of its coding" : NULL;
+    if (err.code == HS_E_TRUNCATED)
+        return "the body ended inside of its coding";
+    if (err.code != HS_E_LIMIT)
+        return NULL;
+    if (f->over_ratio)
+        snprintf(room, BODY_TEXT_BYTES,
+                 "the body decodes to more than %" PRIu64 " bytes and than %u times its coded size"
+                 " (decoded_bytes_free, decoded_ratio_max)",
+                 f->decoded.slack, f->decoded.ratio_max);
+    else
+        snprintf(room, BODY_TEXT_BYTES, "the body is longer than its limit of %" PRIu64 " bytes",
+                 f->whole_max);
+    return room;
 }
 
 static void on_piece(fetch *f, hs_span piece)
@@ -304,8 +320,9 @@ static void on_piece(fetch *f, hs_span piece)
     hs_err err = fetch_body_feed(f, piece);
     if (f->phase == HS_FETCH_DONE)
         return;
+    char room[BODY_TEXT_BYTES];
     if (!hs_ok(err)) {
-        fetch_fail(f, err, body_text(err));
+        fetch_fail(f, err, body_text(f, err, room));
     } else if (f->discarded > DISCARD_BYTES_MAX) {
         client_conn_drop(f->conn);
         go_on(f);
@@ -453,13 +470,14 @@ static void ev_due(fetch *f)
 static void ev_pump(fetch *f)
 {
     fetch_enter(f);
+    char room[BODY_TEXT_BYTES];
     hs_err err = fetch_body_pump(f);
     if (!hs_ok(err)) {
         fetch_body_forget(f);
         if (f->phase != HS_FETCH_DONE)
-            fetch_fail(f, err, body_text(err));
+            fetch_fail(f, err, body_text(f, err, room));
         else if (hs_ok(f->err))
-            fetch_spoil(f, err, body_text(err));
+            fetch_spoil(f, err, body_text(f, err, room));
         else
             fetch_body_over(f); /* it has failed for another reason already */
     }

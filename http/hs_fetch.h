@@ -81,6 +81,11 @@ typedef struct hs_client_options {
     uint32_t head_bytes_max;   /* of a response; at most 65535. 0: 32768 */
     uint32_t fields_max;       /* of a response; at most 100. 0: 100 */
     uint64_t body_bytes_max;   /* of a body that is collected. 0: 16 MiB */
+    /* A content coding that makes very much of very little is HS_E_LIMIT: a body that decodes to
+     * more than decoded_bytes_free and to more than decoded_ratio_max times the coded bytes that
+     * came. 0: 64 MiB and 1000; decoded_ratio_max UINT32_MAX: no such limit. */
+    uint64_t decoded_bytes_free;
+    uint32_t decoded_ratio_max;
     hs_fetch_times times;
     /* As hs_dial_options.allow, for every connection: where a client may go. NULL: anywhere. */
     hs_err (*allow)(const hs_addr *addr, void *ctx);
@@ -186,6 +191,9 @@ typedef struct hs_fetch_options {
     /* Ask for no content coding, and give the body as it comes. Otherwise, unless `headers` has an
      * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. */
     bool coded;
+    /* As in hs_client_options; 0: the client's. */
+    uint64_t decoded_bytes_free;
+    uint32_t decoded_ratio_max;
     /* How often a request that can be repeated (an idempotent method of RFC 9110 section 9.2.2,
      * without a source; a file is sent from its start again) is, after a failure to connect, an end
      * of the connection before the response, or 429, 502, 503 and 504. 0: only after a pooled

@@ -2,6 +2,7 @@
 scripts byte by byte."""
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -221,6 +222,18 @@ class Failures(unittest.TestCase):
     def test_two_lengths(self):
         with Scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12") as s:
             self.fails("(?i)length|protocol", s.url)
+
+    def test_a_bomb(self):
+        answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + \
+            gzip.compress(bytes(80 << 20))
+        with Scripted(answer) as server:
+            got = fetch("-o", os.devnull, server.url)
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("more than 67108864 bytes and than 1000 times its coded size", got.stderr)
+        for ratio in ("0", "1100"):
+            with Scripted(answer) as server:
+                got = fetch("--decode-ratio", ratio, "-o", os.devnull, server.url)
+            self.assertEqual((got.returncode, got.stderr), (0, ""))
 
     def test_no_url(self):
         self.fails(".", "ht!tp://x")

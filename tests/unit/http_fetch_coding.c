@@ -129,21 +129,128 @@ Test(http_fetch_coding, broken_ones)
     rig_fini();
 }
 
-/* 40 MB in 40 KB. */
-Test(http_fetch_coding, bombs)
+/* An answer that is `len` zeros by gzip: at 1:1029. */
+static void make_zeros(size_t len)
 {
-    got g;
-    size_t len = (size_t)40 << 20;
     uint8_t *zeros = calloc(1, len);
     cr_assert_not_null(zeros);
-    start();
     make("gzip", zeros, len, 0);
     free(zeros);
-    cr_assert_lt(coded_len, 50000);
+    cr_assert_lt(coded_len * 1000, len);
+}
+
+/* What is collected has its own limit first: 40 MB in 40 KB. */
+Test(http_fetch_coding, a_collected_bomb)
+{
+    got g;
+    start();
+    make_zeros((size_t)40 << 20);
     begin(&g, URL, NULL);
     bench_run(&r.b, 50);
-    expect_body_error(&g, HS_E_LIMIT, "longer than its limit");
+    expect_body_error(&g, HS_E_LIMIT, "longer than its limit of 16777216 bytes");
     cr_assert_lt(r.b.bytes_out, 24u << 20);
+    rig_fini();
+}
+
+static size_t read_len;
+static hs_err read_end;
+static bool read_ended;
+
+static void on_read(hs_fetch_res *res, hs_span piece, void *ctx)
+{
+    (void)res, (void)ctx;
+    read_len += piece.len;
+}
+
+static void on_read_end(hs_fetch_res *res, hs_err why, void *ctx)
+{
+    (void)res, (void)ctx;
+    read_end = why;
+    read_ended = true;
+}
+
+/* Fetch and read a body that has no limit of its own. */
+static void read_all(got *g, const hs_fetch_options *o)
+{
+    memset(g, 0, sizeof *g);
+    read_len = 0;
+    read_ended = false;
+    g->by_hand = true;
+    begin_kept(g, URL, o);
+    bench_run(&r.b, 10);
+    cr_assert_eq(g->values, 1, "%s", g->text);
+    cr_assert(hs_ok(hs_fetch_read(g->res, &(hs_fetch_reader){on_read, on_read_end, NULL})));
+    bench_run(&r.b, 50);
+    cr_assert(read_ended);
+}
+
+/* 5 MB of like records, at 1:342: no bomb. */
+Test(http_fetch_coding, text_of_like_records_is_no_bomb)
+{
+    got g;
+    size_t len = 0, cap = 5 << 20;
+    char *json = malloc(cap + 100);
+    cr_assert_not_null(json);
+    for (unsigned i = 0; len < cap; i++)
+        len += (size_t)snprintf(json + len, 100, "{\"active\":true,\"group\":%u,\"name\":\"%s\"},",
+                                i / 1000, "a name that is the same in each record");
+    start();
+    make("gzip", (const uint8_t *)json, len, 0);
+    free(json);
+    cr_assert_gt(len / coded_len, 256);
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    cr_assert_eq(g.bodies, 1, "%s", g.why);
+    cr_assert_eq(g.body_len, len);
+    let_go(&g);
+    /* Nor with as little room as one may ask for. */
+    read_all(&g, &(hs_fetch_options){.decoded_bytes_free = 1});
+    cr_assert(hs_ok(read_end), "%s", hs_err_name(read_end));
+    let_go(&g);
+    rig_fini();
+}
+
+Test(http_fetch_coding, a_bomb_that_is_read)
+{
+    const hs_fetch_options more[] = {{.decoded_ratio_max = 1100},
+                                     {.decoded_ratio_max = UINT32_MAX},
+                                     {.decoded_bytes_free = 80u << 20}};
+    got g;
+    start();
+    make_zeros((size_t)80 << 20);
+    read_all(&g, NULL);
+    cr_assert_eq(read_end.code, HS_E_LIMIT);
+    cr_assert_lt(read_len, (64u << 20) + PLAIN_BYTES);
+    cr_assert(strstr(hs_fetch_why(g.res)->text,
+                     "decodes to more than 67108864 bytes and than 1000 times its coded size "
+                     "(decoded_bytes_free, decoded_ratio_max)"),
+              "%s", hs_fetch_why(g.res)->text);
+    let_go(&g);
+    for (size_t i = 0; i < HS_ARRAY_LEN(more); i++) {
+        read_all(&g, &more[i]);
+        cr_assert(hs_ok(read_end), "%zu: %s", i, hs_err_name(read_end));
+        cr_assert_eq(read_len, 80u << 20);
+        let_go(&g);
+    }
+    rig_fini();
+}
+
+Test(http_fetch_coding, the_clients_own_limit)
+{
+    got g;
+    start();
+    hs_client_destroy(r.client);
+    r.options.decoded_bytes_free = 1 << 20;
+    r.options.decoded_ratio_max = 50;
+    cr_assert(hs_ok(hs_client_create(r.b.shard, &r.options, &r.client)));
+    make_zeros((size_t)2 << 20);
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    expect_body_error(&g, HS_E_LIMIT, "more than 1048576 bytes and than 50 times");
+    begin(&g, URL, &(hs_fetch_options){.decoded_bytes_free = 2 << 20});
+    bench_run(&r.b, 50);
+    cr_assert_eq(g.bodies, 1, "%s", g.why);
+    let_go(&g);
     rig_fini();
 }
 
