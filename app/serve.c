@@ -200,6 +200,37 @@ static void leave_unixes(hs_app *app)
     }
 }
 
+/* How long another server's start is waited for. Who holds the lock for longer (which any user may)
+ * keeps nobody from starting. */
+#define START_WAIT_MS 5000
+
+/* In the order of ports, so that no two servers wait for each other. */
+static void lock_ports(hs_app *app, int *locks)
+{
+    uint32_t before = 0;
+    for (uint32_t n = 0; n < HS_APP_LISTEN_MAX; n++)
+        locks[n] = -1;
+    for (uint32_t n = 0; n < app->options.listen_len; n++) {
+        uint32_t next = UINT32_MAX;
+        for (uint32_t i = 0; i < app->options.listen_len; i++) {
+            uint32_t port = hs_addr_port(&app->options.listen[i]);
+            if (port > before && port < next)
+                next = port;
+        }
+        if (next == UINT32_MAX)
+            return;
+        before = next;
+        hs_err err = hs_start_lock((uint16_t)next, START_WAIT_MS, &locks[n]);
+        (void)err;
+    }
+}
+
+static void unlock_ports(const int *locks)
+{
+    for (uint32_t n = 0; n < HS_APP_LISTEN_MAX; n++)
+        hs_start_unlock(locks[n]);
+}
+
 static hs_err open_addrs(hs_app *app)
 {
     for (uint32_t i = 0; i < app->options.listen_len; i++) {
@@ -283,13 +314,16 @@ hs_err hs_app_start(hs_app *app, const hs_app_options *options)
     HS_TRY(app->err);
     HS_ENSURE(options->listen_len >= 1 && options->listen_len <= HS_APP_LISTEN_MAX, HS_E_USAGE);
     app->options = *options;
+    int locks[HS_APP_LISTEN_MAX];
     hs_err err = app_tls_open(app);
     if (hs_ok(err))
         err = app_client_open(app);
+    lock_ports(app, locks);
     if (hs_ok(err))
         err = open_addrs(app);
     if (hs_ok(err))
         err = start_group(app);
+    unlock_ports(locks);
     leave_unixes(app);
     if (!hs_ok(err)) {
         app_client_close(app);

@@ -55,6 +55,17 @@ HS_API HS_NODISCARD hs_err hs_listener_open_unix(hs_tcp *tcp, hs_unix *u, hs_lis
  * -EACCES. */
 HS_API HS_NODISCARD hs_err hs_listen_check(hs_addr *addr);
 
+/* Keep other servers of the same user, in the same network namespace, from starting on TCP port
+ * `port`: from before hs_listen_check until all shards listen, since two that check at once would
+ * both find the port free, and share it. Waits up to `wait_ms` milliseconds for another one's
+ * start; where several ports are locked, in the order of their numbers. *lock is owned by the
+ * caller until hs_start_unlock; -1 on an error. Thread: any that may wait, not a shard's. Errors:
+ * -EADDRINUSE (the wait is over), those of socket(2). */
+HS_API HS_NODISCARD hs_err hs_start_lock(uint16_t port, uint32_t wait_ms, int *lock);
+
+/* Let others start. -1: nothing. Thread: any. */
+HS_API void hs_start_unlock(int lock);
+
 /* Where it listens. Shard: owner only. */
 HS_API const hs_addr *hs_listener_addr(const hs_listener *listener);
 

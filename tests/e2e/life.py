@@ -121,6 +121,30 @@ class Drain(unittest.TestCase):
     def test_sigint(self):
         self.check_drain(signal.SIGINT, 2)
 
+    def test_of_six_that_start_at_once_on_one_port_one_serves(self):
+        served = 0
+        while served < 3:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            six = [subprocess.Popen(
+                [program.PROGRAM, "--cores", "2", "--listen", f"127.0.0.1:{port}"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True) for _ in range(6)]
+            for process in six:
+                self.addCleanup(process.kill)
+            # Each says that it listens, or ends.
+            serving = [p for p in six if "listening on" in p.stdout.readline()]
+            for process in serving:
+                process.send_signal(signal.SIGTERM)
+            said = [p.communicate(timeout=PATIENCE)[1] for p in six]
+            refused_ones = sum("EADDRINUSE" in text for text in said)
+            if refused_ones == 6:
+                continue  # another program took the port meanwhile
+            served += 1
+            self.assertEqual(sorted(p.returncode for p in six), [0] + 5 * [1], said)
+            self.assertEqual(refused_ones, 5, said)
+
     def drain_with_new_connections(self):
         """How many of 64 new connections are answered, whose requests are sent just when the server
         drains; None where that took too long: each has a second."""
