@@ -8,14 +8,16 @@
 
 enum {
     CLASS_TOKEN = 1,  /* tchar (RFC 9110 section 5.6.2) */
-    CLASS_TARGET = 2, /* of a path or query, but '%' and '?', which need a look (see below) */
+    CLASS_TARGET = 2, /* of a path or query, but '?', which divides them (see below) */
     CLASS_HOST = 4, /* unreserved and sub-delims of a reg-name (RFC 3986 section 3.2.2), but '%' */
     CLASS_HEX = 8,
     CLASS_CTL = 16 /* never in a field value: 0x00 to 0x1f but HTAB, and 0x7f */
 };
 
-/* CLASS_TARGET has '[' and ']', which RFC 3986 keeps for IPv6 addresses: browsers send them bare in
- * queries ("?id[]=1"), and no two readers disagree about them. It has none of "#<>\^`{|}. */
+/* CLASS_TARGET has more than RFC 3986 has: browsers, curl and undici send "<>\^`{|}, '[' and ']', a
+ * lone '%' and bytes from 0x80 up as they are (the URL standard encodes few of them in a query, and
+ * curl none), nginx, node and Go take them, and no two readers disagree about where the target
+ * ends. It has no control, no space, and no '#', behind which a fragment would begin. */
 extern const uint8_t class_table[256];
 
 static inline bool class_is(uint8_t byte, uint8_t classes)

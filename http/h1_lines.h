@@ -16,9 +16,9 @@
 #include "h1_parse.h"
 #include "hs_assert.h"
 
-/* A path or a query to the space behind it. `*query` is behind the first '?', or NULL. Told from
- * the bytes alone: is each of them allowed, is each '%' followed by two hex digits, is it too long?
- */
+/* A path or a query to the space behind it. `*query` is behind the first '?', or NULL. What the
+ * bytes decide alone: is each of them allowed, is it too long? A '%' need not begin an escape: what
+ * it means is for whoever decodes the path. */
 static inline h1_result lines_target(h1_head *head, const uint8_t *base, const uint8_t *start,
                                      const uint8_t *end, const h1_limits *limits,
                                      const uint8_t **past, const uint8_t **query)
@@ -36,21 +36,11 @@ static inline h1_result lines_target(h1_head *head, const uint8_t *base, const u
             *past = p;
             return p == start ? h1_bad(head, 400, "empty target") : H1_DONE;
         }
-        if (*p == '?') {
-            if (*query == NULL)
-                *query = p + 1;
-            p++;
-            continue;
-        }
-        if (*p != '%')
+        if (*p != '?')
             return h1_bad(head, 400, "byte not allowed in the target");
-        if (stop - p > 1 && !class_is(p[1], CLASS_HEX))
-            return h1_bad(head, 400, "percent sign without two hex digits");
-        if (stop - p > 2 && !class_is(p[2], CLASS_HEX))
-            return h1_bad(head, 400, "percent sign without two hex digits");
-        if (stop - p < 3)
-            break;
-        p += 3;
+        p++;
+        if (*query == NULL)
+            *query = p;
     }
     return (size_t)(stop - start) > most ? h1_bad(head, 414, "target too long") : H1_MORE;
 }

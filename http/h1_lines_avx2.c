@@ -19,10 +19,6 @@
     (char)0xe8, (char)0xfc, (char)0xf8, (char)0xfc, (char)0xfc, (char)0xfc, (char)0xfc,            \
         (char)0xfc, (char)0xf8, (char)0xf8, (char)0xf4, (char)0x54, (char)0xd0, (char)0x54,        \
         (char)0xf4, (char)0x70
-#define TARGET_BY_LOW                                                                              \
-    (char)0xb8, (char)0xfc, (char)0xf8, (char)0xf8, (char)0xfc, (char)0xf8, (char)0xfc,            \
-        (char)0xfc, (char)0xfc, (char)0xfc, (char)0xfc, (char)0x7c, (char)0x54, (char)0x7c,        \
-        (char)0xd4, (char)0x74
 #define HOST_BY_LOW                                                                                \
     (char)0xa8, (char)0xfc, (char)0xf8, (char)0xf8, (char)0xfc, (char)0xf8, (char)0xfc,            \
         (char)0xfc, (char)0xfc, (char)0xfc, (char)0xf4, (char)0x5c, (char)0x54, (char)0x5c,        \
@@ -43,9 +39,14 @@ static inline uint32_t mask_not_token(__m256i v)
     return mask_outside(v, _mm256_setr_epi8(TOKEN_BY_LOW, TOKEN_BY_LOW));
 }
 
+/* Controls and the space; '?' and DEL, which differ in one bit; '#'. */
 static inline uint32_t mask_not_target(__m256i v)
 {
-    return mask_outside(v, _mm256_setr_epi8(TARGET_BY_LOW, TARGET_BY_LOW));
+    __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x20)), v);
+    __m256i query =
+        _mm256_cmpeq_epi8(_mm256_or_si256(v, _mm256_set1_epi8(0x40)), _mm256_set1_epi8(0x7f));
+    __m256i hash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('#'));
+    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(low, query), hash));
 }
 
 static inline uint32_t mask_not_host(__m256i v)

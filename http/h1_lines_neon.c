@@ -15,8 +15,6 @@
 /* For each low nibble, the set of high nibbles (0 to 7) with which it is in the class. */
 static const uint8_t token_by_low[16] = {0xe8, 0xfc, 0xf8, 0xfc, 0xfc, 0xfc, 0xfc, 0xfc,
                                          0xf8, 0xf8, 0xf4, 0x54, 0xd0, 0x54, 0xf4, 0x70};
-static const uint8_t target_by_low[16] = {0xb8, 0xfc, 0xf8, 0xf8, 0xfc, 0xf8, 0xfc, 0xfc,
-                                          0xfc, 0xfc, 0xfc, 0x7c, 0x54, 0x7c, 0xd4, 0x74};
 static const uint8_t host_by_low[16] = {0xa8, 0xfc, 0xf8, 0xf8, 0xfc, 0xf8, 0xfc, 0xfc,
                                         0xfc, 0xfc, 0xf4, 0x5c, 0x54, 0x5c, 0xd4, 0x70};
 static const uint8_t high_bits[16] = {1, 2, 4, 8, 16, 32, 64, 128};
@@ -39,9 +37,13 @@ static inline uint64_t mask_not_token(uint8x16_t v)
     return mask_outside(v, token_by_low);
 }
 
+/* Controls and the space; '?' and DEL, which differ in one bit; '#'. */
 static inline uint64_t mask_not_target(uint8x16_t v)
 {
-    return mask_outside(v, target_by_low);
+    uint8x16_t low = vcleq_u8(v, vdupq_n_u8(0x20));
+    uint8x16_t query = vceqq_u8(vorrq_u8(v, vdupq_n_u8(0x40)), vdupq_n_u8(0x7f));
+    uint8x16_t hash = vceqq_u8(v, vdupq_n_u8('#'));
+    return mask_of(vorrq_u8(vorrq_u8(low, query), hash));
 }
 
 static inline uint64_t mask_not_host(uint8x16_t v)

@@ -1,9 +1,9 @@
 /* The head parser's line loop with SSE2, which every x86-64 has.
  *
- * Owns: scanners over windows of 16 bytes. SSE2 has no table look-up, so names and targets are
- * passed over while they are letters, digits and what else is common, and the table decides at the
- * first byte that is not. Nothing is read outside [base, end). Tested by:
- * tests/unit/http_h1_head.c, tests/fuzz/fuzz_h1_head.c, both against the portable loop. */
+ * Owns: scanners over windows of 16 bytes. SSE2 has no table look-up, so names are passed over
+ * while they are letters, digits and '-', and the table decides at the first byte that is not.
+ * Nothing is read outside [base, end). Tested by: tests/unit/http_h1_head.c,
+ * tests/fuzz/fuzz_h1_head.c, both against the portable loop. */
 #define H1_LINES h1_lines_sse2
 
 #include <emmintrin.h>
@@ -35,12 +35,13 @@ static inline uint32_t mask_uncommon_name(__m128i v)
     return mask_not(_mm_or_si128(is_alnum(v), _mm_cmpeq_epi8(v, _mm_set1_epi8('-'))));
 }
 
-/* '&' to ';' is all CLASS_TARGET. */
-static inline uint32_t mask_uncommon_target(__m128i v)
+/* Controls and the space; '?' and DEL, which differ in one bit; '#'. */
+static inline uint32_t mask_not_target(__m128i v)
 {
-    __m128i rest =
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('=')), _mm_cmpeq_epi8(v, _mm_set1_epi8('_')));
-    return mask_not(_mm_or_si128(_mm_or_si128(is_alnum(v), in_range(v, '&', ';')), rest));
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x20)), v);
+    __m128i query = _mm_cmpeq_epi8(_mm_or_si128(v, _mm_set1_epi8(0x40)), _mm_set1_epi8(0x7f));
+    __m128i hash = _mm_cmpeq_epi8(v, _mm_set1_epi8('#'));
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, query), hash));
 }
 
 /* Names of hosts as they are: '-' and '.' beside the alphanumerics. */
@@ -86,19 +87,9 @@ static inline __m128i load_last(const uint8_t *end, size_t left)
     }
 
 DEFINE_SCAN(scan_value, mask_ctl)
-DEFINE_SCAN(scan_common_target, mask_uncommon_target)
+DEFINE_SCAN(scan_target, mask_not_target)
 DEFINE_SCAN(scan_host, mask_uncommon_host)
 DEFINE_SCAN(scan_common_name, mask_uncommon_name)
-
-static inline const uint8_t *scan_target(const uint8_t *p, const uint8_t *end, const uint8_t *base)
-{
-    for (;;) {
-        p = scan_common_target(p, end, base);
-        if (p == end || !class_is(*p, CLASS_TARGET))
-            return p;
-        p++;
-    }
-}
 
 /* Nothing is kept between lines. */
 typedef struct scan {

@@ -145,8 +145,9 @@ static bool scheme_is(hs_span target, hs_span scheme)
            hs_span_eq_nocase(hs_span_of(target.ptr, scheme.len), scheme);
 }
 
-/* "http://host:port/path?query": the path may be missing, then it is "/" in effect, and told as
- * empty. A userinfo is refused (RFC 9110 section 4.2.4): it is there to deceive. */
+/* "http://host:port/path?query": a path that is missing is "/" (RFC 9110 section 4.2.3), for which
+ * the last byte of "http://" serves. A userinfo is refused (RFC 9110 section 4.2.4): it is there to
+ * deceive. */
 static h1_result absolute_form(h1_head *head, hs_span target, size_t scheme_len)
 {
     size_t stop = scheme_len;
@@ -162,6 +163,10 @@ static h1_result absolute_form(h1_head *head, hs_span target, size_t scheme_len)
     head->authority_len = (uint16_t)authority.len;
     head->path_at = (uint16_t)(head->target_at + stop);
     head->path_len = (uint16_t)(path_end - head->path_at);
+    if (head->path_len == 0) {
+        head->path_at = (uint16_t)(head->target_at + scheme_len - 1);
+        head->path_len = 1;
+    }
     return H1_DONE;
 }
 

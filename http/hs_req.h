@@ -24,10 +24,14 @@ HS_API hs_span hs_req_method_name(const hs_req *req);
 /* The target as sent (RFC 9112 section 3.2). */
 HS_API hs_span hs_req_target(const hs_req *req);
 
-/* The target's path, with percent signs as sent; "*" of the target "*". */
+/* The target's path as sent, neither decoded nor normalised; "*" of the target "*", and "/" where
+ * an absolute target has none (RFC 9110 section 4.2.3). It may hold any byte but controls, DEL,
+ * space, '#' and '?': also bytes from 0x80 up and a '%' without two hex digits, since browsers and
+ * curl send them. Routes are compared with these bytes. */
 HS_API hs_span hs_req_path(const hs_req *req);
 
-/* The target's query without the '?'; empty where there is none. */
+/* The target's query without the '?', as sent: any byte but controls, DEL, space and '#'. Empty
+ * where there is none. */
 HS_API hs_span hs_req_query(const hs_req *req);
 
 /* What of the path is left for the handler: all of it, until hs_req_set_route. */

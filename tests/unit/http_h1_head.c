@@ -94,7 +94,7 @@ Test(h1_head, every_byte_at_every_place)
             value[29 + at] = 'v';
 
             target[5 + at] = (char)byte;
-            ok = in_set(byte, "-._~!$&'()*+,;=:@/?[]", false);
+            ok = byte > ' ' && byte != 0x7f && byte != '#';
             cr_assert_eq(one(&head, target, sizeof(target) - 1, false, &usual),
                          ok ? H1_DONE : H1_BAD, "%s: byte %02x in a target at %zu",
                          loops[i / 256].name, byte, at);
@@ -160,15 +160,15 @@ static const bad_case request_line_cases[] = {
     CASE(505, "GET / HTTP/2.0\r\n"),
     CASE(505, "GET / HTTP/9.9\r\n"),
     CASE(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    CASE(400, "GET /% HTTP/1.1\r\n"),
-    CASE(400, "GET /%4 HTTP/1.1\r\n"),
-    CASE(400, "GET /%4g HTTP/1.1\r\n"),
-    CASE(400, "GET /%g"),
-    CASE(400, "GET /%4g"),
-    CASE(400, "GET /?%zz HTTP/1.1\r\n"),
+    CASE(1, "GET /% HTTP/1.1\r\n"),
+    CASE(1, "GET /%4g HTTP/1.1\r\n"),
+    CASE(400, "GET /#"),
+    CASE(400, "GET /?#"),
+    CASE(400, "GET /\t"),
+    CASE(1, "GET /?%zz HTTP/1.1\r\n"),
     CASE(400, "GET /#a HTTP/1.1\r\n"),
-    CASE(400, "GET /a\\b HTTP/1.1\r\n"),
-    CASE(400, "GET /\x80 HTTP/1.1\r\n"),
+    CASE(1, "GET /a\\b HTTP/1.1\r\n"),
+    CASE(1, "GET /\x80 HTTP/1.1\r\n"),
     CASE(400, "GET /\x7f HTTP/1.1\r\n"),
     CASE(400, "GET /\0 HTTP/1.1\r\n"),
     CASE(1, "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF"),

@@ -129,7 +129,7 @@ Test(http_words, classes)
         uint8_t want = 0;
         if (alnum || (!nul && strchr("!#$%&'*+-.^_`|~", byte)))
             want |= CLASS_TOKEN;
-        if (alnum || (!nul && strchr("-._~!$&'()*+,;=:@/[]", byte)))
+        if (byte > ' ' && byte != 127 && byte != '#' && byte != '?')
             want |= CLASS_TARGET;
         if (alnum || (!nul && strchr("-._~!$&'()*+,;=", byte)))
             want |= CLASS_HOST;
