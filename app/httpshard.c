@@ -90,41 +90,53 @@ static void bytes_start(hs_req *req, hs_res *res, void *ctx)
 
 /* ---- /echo ---- */
 
+/* The answer begins with the body's first piece: a body that is broken before it gets a 400. */
+typedef struct echo {
+    hs_req *req;
+    hs_res *res;
+    uint64_t length;
+    bool begun;
+} echo;
+
 static void echo_drained(hs_res *res, void *ctx)
 {
+    const echo *e = ctx;
     (void)res;
-    hs_req_body_resume(ctx);
+    hs_req_body_resume(e->req);
 }
 
 static void echo_piece(hs_req *req, hs_span piece, bool last, void *ctx)
 {
-    hs_res *res = ctx;
+    echo *e = ctx;
     /* An error ends the answer where it is; hs_res_end then cuts the connection off. */
-    hs_err err = hs_res_write(res, piece);
+    hs_err err = e->begun ? HS_OK : hs_res_begin(e->res, 200, e->length);
+    e->begun = true;
+    if (hs_ok(err))
+        err = hs_res_write(e->res, piece);
     if (last || !hs_ok(err))
-        hs_res_end(res);
-    else if (hs_res_full(res))
+        hs_res_end(e->res);
+    else if (hs_res_full(e->res))
         hs_req_body_pause(req);
 }
 
-static void echo(hs_req *req, hs_res *res, void *ctx)
+static void echo_start(hs_req *req, hs_res *res, void *ctx)
 {
-    uint64_t length;
     hs_span type;
     (void)ctx;
-    if (!hs_req_content_length(req, &length))
-        length = HS_LENGTH_UNKNOWN;
-    if (!hs_req_header(req, HS_SPAN("Content-Type"), &type) || type.len == 0)
-        type = HS_SPAN("application/octet-stream");
-    if (!hs_ok(hs_res_header(res, HS_SPAN("Content-Type"), type)) ||
-        !hs_ok(hs_req_body(req, echo_piece, res))) {
+    echo *e = hs_arena_take(hs_req_arena(req), sizeof *e);
+    if (!e) {
         no_memory(res);
         return;
     }
-    hs_res_on_drain(res, echo_drained, req);
-    /* On an error the connection ends, and nothing is left to do. */
-    hs_err err = hs_res_begin(res, 200, length);
-    (void)err;
+    *e = (echo){.req = req, .res = res};
+    if (!hs_req_content_length(req, &e->length))
+        e->length = HS_LENGTH_UNKNOWN;
+    if (!hs_req_header(req, HS_SPAN("Content-Type"), &type) || type.len == 0)
+        type = HS_SPAN("application/octet-stream");
+    hs_res_on_drain(res, echo_drained, e);
+    if (!hs_ok(hs_res_header(res, HS_SPAN("Content-Type"), type)) ||
+        !hs_ok(hs_req_body(req, echo_piece, e)))
+        no_memory(res);
 }
 
 /* ---- /delay/MS ---- */
@@ -200,7 +212,7 @@ int main(int argc, char **argv)
         hs_app_get(app, "/bytes/*", bytes_start, NULL);
         hs_app_get(app, "/delay/*", delay_start, NULL);
         hs_app_get(app, "/burn/*", burn, NULL);
-        hs_app_route(app, HS_METHODS_ANY, "/echo", echo, NULL);
+        hs_app_route(app, HS_METHODS_ANY, "/echo", echo_start, NULL);
     }
     int status = hs_app_main(app, argc, argv);
     if (app)
