@@ -282,9 +282,9 @@ void client_pool_unwait(fetch *f);
 fetch *client_pool_next(hs_client *client);
 
 /* client_tunnel.c */
-/* Read options.proxy_env. Errors: HS_E_USAGE, -ENOMEM. */
+/* Read options.proxy_env. Errors: -ENOMEM. */
 HS_NODISCARD hs_err client_tunnel_proxies(hs_client *client);
-/* The proxy that `f` goes through, or NULL. */
+/* The proxy that `f` goes through, which may have a fault, or NULL. */
 const proxy *client_tunnel_via(const fetch *f);
 /* Ask for a tunnel on c->stream. Errors: HS_E_CLOSED, -ENOMEM. */
 HS_NODISCARD hs_err client_tunnel_ask(client_conn *c);

@@ -11,22 +11,10 @@
 hs_err client_tunnel_proxies(hs_client *client)
 {
     const char *const *env = client->options.proxy_env;
-    const char *bad;
     if (!env)
         return HS_OK;
-    hs_err err = proxy_set_read(&client->proxies, &client->proxy_arena, env, &bad);
-    /* Never what it holds: there may be a password in it. */
-    if (bad && err.code == HS_E_USAGE)
-        hs_log_write(hs_shard_log(client->shard), HS_LOG_ERROR,
-                     "%s: not the URL of a proxy: want http://HOST:PORT or https://HOST:PORT", bad);
-    HS_TRY(err);
-    const proxy *both[] = {&client->proxies.http, &client->proxies.https};
-    for (size_t i = 0; i < HS_ARRAY_LEN(both); i++) {
-        HS_ENSURE(both[i]->host.len <= HOST_BYTES_MAX, HS_E_USAGE);
-        HS_ENSURE(!both[i]->secure || client->options.secure, HS_E_USAGE);
-        HS_ASSERT(both[i]->host.len == 0 || both[i]->port > 0);
-    }
-    return HS_OK;
+    bool tls = client->options.secure != NULL;
+    return proxy_set_read(&client->proxies, &client->proxy_arena, env, tls);
 }
 
 const proxy *client_tunnel_via(const fetch *f)

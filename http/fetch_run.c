@@ -120,6 +120,10 @@ void fetch_run(fetch *f)
     f->via = client_tunnel_via(f);
     f->at_proxy = false;
     fetch_time_phase(f, HS_FETCH_QUEUE);
+    if (f->via && f->via->fault) {
+        fetch_fail(f, hs_err_of(HS_E_USAGE), f->via->fault);
+        return;
+    }
     if (f->via && f->guarded) {
         /* What it looks up, and where it goes, nobody here can see. */
         fetch_fail(f, hs_err_of(HS_E_FORBIDDEN), "a guarded fetch does not go through a proxy");

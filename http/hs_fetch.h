@@ -71,7 +71,8 @@ typedef struct hs_client_options {
      * spoken to over TLS. http: URLs are asked of it; for https: it is asked for a tunnel
      * (CONNECT), and the host is verified inside of that. Names of hosts are looked up by the
      * proxy, and `allow` hears of the proxy's address alone; so a guarded fetch that would go
-     * through one is HS_E_FORBIDDEN. With `connect_to` there are none. */
+     * through one is HS_E_FORBIDDEN. With `connect_to` there are none. A variable that names no
+     * proxy fails the fetches that would go through it, with HS_E_USAGE and its name and value. */
     const char *const *proxy_env;
     uint32_t conns_per_origin; /* or to a proxy, for http:. 0: 64 */
     uint32_t conns_max;        /* in all. 0: 1024 */
@@ -95,8 +96,7 @@ typedef struct hs_client_options {
 } hs_client_options;
 
 /* Make a client. Owned by the caller until hs_client_destroy. `options` may be NULL. Errors:
- * HS_E_USAGE (an option is out of its range; a variable of proxy_env is no proxy's URL, and the log
- * says which; a proxy wants TLS without a `secure`), -ENOMEM. Shard: owner only. */
+ * HS_E_USAGE (an option is out of its range), -ENOMEM. Shard: owner only. */
 HS_API HS_NODISCARD hs_err hs_client_create(hs_shard *shard, const hs_client_options *options,
                                             hs_client **out);
 
@@ -240,10 +240,11 @@ HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
  * a hs_fetch_res * when the final head is there: hs_fetch_res_free it.
  *
  * Errors, with hs_fetch_error as detail: HS_E_USAGE (URL, method or fields; https without a
- * hs_secure; no regular file), HS_E_LIMIT (the queue is full, a head is too long), HS_E_CLOSED (the
- * client ended), -ETIMEDOUT (the phase says of what), what hs_dial and hs_secure.start say,
- * HS_E_PROTOCOL, HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, HS_E_CODING (one that
- * was not asked for), why it was cancelled, what hs_fetch_end was told, -ENOMEM.
+ * hs_secure; no regular file; the variable of its proxy names none), HS_E_LIMIT (the queue is full,
+ * a head is too long), HS_E_CLOSED (the client ended), -ETIMEDOUT (the phase says of what), what
+ * hs_dial and hs_secure.start say, HS_E_PROTOCOL, HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT,
+ * HS_E_FORBIDDEN, HS_E_CODING (one that was not asked for), why it was cancelled, what hs_fetch_end
+ * was told, -ENOMEM.
  *
  * Through a proxy: what dialling it says, in the phase `connect`; and of a tunnel, in the phase
  * `tunnel`, -EACCES (403, 407), -ECONNREFUSED (any other answer, as where the proxy does not reach

@@ -2,10 +2,16 @@
 #include "proxy.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "hs_assert.h"
 #include "hs_base64.h"
 #include "hs_guard.h"
+
+/* Of a variable in an error's text. */
+#define SHOWN_BYTES_MAX 80
+/* "[", an IPv6 address, "]/128". */
+#define NET_BYTES_MAX 64
 
 /* ---- the environment ---- */
 
@@ -62,46 +68,83 @@ static hs_err parse_proxy(proxy *out, hs_arena *arena, hs_span text)
     HS_TRY(err);
     out->secure = hs_span_eq(url.scheme, HS_SPAN("https"));
     HS_ENSURE(out->secure || hs_span_eq(url.scheme, HS_SPAN("http")), HS_E_USAGE);
-    HS_ENSURE(url.path.len <= 1 && !url.has_query && !url.has_fragment, HS_E_USAGE);
-    HS_ENSURE(hs_url_port(&url) > 0, HS_E_USAGE);
+    HS_ENSURE(hs_url_port(&url) > 0 && url.host.len <= PROXY_HOST_BYTES_MAX, HS_E_USAGE);
     out->port = (uint16_t)hs_url_port(&url);
     HS_TRY(authorization_of(&url, arena, &out->authorization));
     /* The URL may have it from `text`, which is the environment's. */
     return hs_arena_copy(arena, url.host, &out->host);
 }
 
-static hs_err read_one(proxy *out, hs_arena *arena, hs_span text, const char *name,
-                       const char **bad)
+/* What a variable holds, as it may be shown: without name and password, which end at the last '@',
+ * and in one line. */
+static hs_span shown(uint8_t room[SHOWN_BYTES_MAX], hs_span value)
+{
+    const uint8_t *slashes = memmem(value.ptr, value.len, "://", 3);
+    const uint8_t *at = memrchr(value.ptr, '@', value.len);
+    size_t from = slashes ? (size_t)(slashes - value.ptr) + 3 : 0, len = 0;
+    size_t until = at ? (size_t)(at - value.ptr) : from;
+    for (size_t i = 0; i < value.len && len < SHOWN_BYTES_MAX; i++) {
+        uint8_t c = value.ptr[i];
+        if (i == from && until > from)
+            c = '*';
+        else if (i > from && i < until)
+            continue;
+        room[len++] = c < 0x20 || c == 0x7f ? '?' : c;
+    }
+    return hs_span_of(room, len);
+}
+
+/* The variable names no proxy that can be used. It is a fault of the fetches that would need it. */
+static hs_err set_fault(proxy *out, hs_arena *arena, const char *name, hs_span value,
+                        const char *reason)
+{
+    uint8_t room[SHOWN_BYTES_MAX];
+    hs_span text = shown(room, value);
+    size_t max = strlen(name) + text.len + strlen(reason) + 4;
+    char *fault = hs_arena_take(arena, max);
+    HS_ENSURE(fault, -ENOMEM);
+    int len =
+        snprintf(fault, max, "%s=%.*s: %s", name, (int)text.len, (const char *)text.ptr, reason);
+    HS_ASSERT(len > 0 && (size_t)len < max);
+    *out = (proxy){.fault = fault};
+    return HS_OK;
+}
+
+static hs_err read_one(proxy *out, hs_arena *arena, hs_span text, const char *name, bool tls)
 {
     *out = (proxy){.port = 0};
     if (text.len == 0)
         return HS_OK;
-    *bad = name;
-    HS_TRY(parse_proxy(out, arena, text));
+    hs_err err = parse_proxy(out, arena, text);
+    if (err.code == HS_E_USAGE)
+        return set_fault(out, arena, name, text,
+                         "not a proxy: want http://HOST:PORT or https://HOST:PORT");
+    HS_TRY(err);
     HS_ASSERT(out->host.len > 0 && out->port > 0);
-    *bad = NULL;
+    if (out->secure && !tls)
+        return set_fault(out, arena, name, text, "a proxy over TLS, and the client has none");
     return HS_OK;
 }
 
-hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env, const char **bad)
+hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env, bool tls)
 {
     HS_ASSERT(env != NULL);
     const char *name, *name_all;
     *out = (proxy_set){.none = {NULL, 0}};
-    *bad = NULL;
     bool cgi = value_of(env, "REQUEST_METHOD").len > 0;
     hs_span all = first_of(env, "all_proxy", "ALL_PROXY", &name_all);
     hs_span one = first_of(env, "http_proxy", cgi ? NULL : "HTTP_PROXY", &name);
-    HS_TRY(read_one(&out->http, arena, one.len ? one : all, one.len ? name : name_all, bad));
+    HS_TRY(read_one(&out->http, arena, one.len ? one : all, one.len ? name : name_all, tls));
     one = first_of(env, "https_proxy", "HTTPS_PROXY", &name);
-    HS_TRY(read_one(&out->https, arena, one.len ? one : all, one.len ? name : name_all, bad));
+    HS_TRY(read_one(&out->https, arena, one.len ? one : all, one.len ? name : name_all, tls));
     one = first_of(env, "no_proxy", "NO_PROXY", &name);
     return one.len > 0 ? hs_arena_copy(arena, one, &out->none) : HS_OK;
 }
 
 /* ---- whom no proxy is for ---- */
 
-/* Cut ":port" off a pattern; 0: there is none. A bare IPv6 address has colons of its own. */
+/* Cut ":port" off a pattern; 0: there is none. An IPv6 address has colons of its own: without
+ * brackets none of them is a port's. */
 static uint32_t cut_port(hs_span *pattern)
 {
     const uint8_t *colon = memrchr(pattern->ptr, ':', pattern->len);
@@ -109,7 +152,7 @@ static uint32_t cut_port(hs_span *pattern)
     if (!colon)
         return 0;
     size_t at = (size_t)(colon - pattern->ptr);
-    bool bracketed = at > 0 && pattern->ptr[at - 1] == ']';
+    bool bracketed = pattern->ptr[0] == '[' && memchr(pattern->ptr, ']', at);
     if (!bracketed && memchr(pattern->ptr, ':', at))
         return 0;
     if (!hs_span_u64(hs_span_from(*pattern, at + 1), UINT16_MAX, &port) || port == 0)
@@ -140,13 +183,28 @@ static bool name_matches(hs_span pattern, hs_span host)
            (at == 0 || host.ptr[at - 1] == '.');
 }
 
+/* "[::1]" and "[fd00::]/8" are ::1 and fd00::/8. False: too long to be either. */
+static bool cut_brackets(hs_span *pattern, uint8_t room[NET_BYTES_MAX])
+{
+    const uint8_t *end = memchr(pattern->ptr, ']', pattern->len);
+    if (pattern->ptr[0] != '[' || !end)
+        return true;
+    size_t inside = (size_t)(end - pattern->ptr) - 1, behind = pattern->len - inside - 2;
+    if (inside + behind > NET_BYTES_MAX)
+        return false;
+    memcpy(room, pattern->ptr + 1, inside);
+    memcpy(room + inside, end + 1, behind);
+    *pattern = hs_span_of(room, inside + behind);
+    return behind == 0 || end[1] == '/';
+}
+
 static bool address_matches(hs_span pattern, const hs_url *url)
 {
     hs_net net;
     hs_addr addr = {.len = sizeof addr.sa.v6};
-    if (pattern.len > 2 && pattern.ptr[0] == '[' && pattern.ptr[pattern.len - 1] == ']')
-        pattern = hs_span_of(pattern.ptr + 1, pattern.len - 2);
-    if (!hs_ok(hs_net_parse(&net, pattern)))
+    uint8_t room[NET_BYTES_MAX];
+    pattern = without_dot_at_end(pattern);
+    if (pattern.len == 0 || !cut_brackets(&pattern, room) || !hs_ok(hs_net_parse(&net, pattern)))
         return false;
     addr.sa.any.sa_family = url->host_kind == HS_URL_HOST_IPV4 ? AF_INET : AF_INET6;
     if (url->host_kind == HS_URL_HOST_IPV4)
@@ -187,8 +245,8 @@ const proxy *proxy_for(const proxy_set *set, const hs_url *url)
         p = &set->http;
     else if (hs_span_eq(url->scheme, HS_SPAN("https")))
         p = &set->https;
-    if (!p || p->host.len == 0 || is_excepted(set->none, url))
+    if (!p || (p->host.len == 0 && !p->fault) || is_excepted(set->none, url))
         return NULL;
-    HS_ASSERT(p->port > 0);
+    HS_ASSERT(p->port > 0 || p->fault);
     return p;
 }

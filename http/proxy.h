@@ -9,11 +9,15 @@
 #include "h1_head.h"
 #include "hs_url.h"
 
+/* As of any host: a name has at most 253 bytes (RFC 1035). */
+#define PROXY_HOST_BYTES_MAX 255
+
 typedef struct proxy {
     hs_span host;          /* a name, or an address; of IPv6 in brackets. Empty: no proxy */
     hs_span authorization; /* the value of Proxy-Authorization; empty: none */
     uint16_t port;
-    bool secure; /* TLS to the proxy itself (https://proxy) */
+    bool secure;       /* TLS to the proxy itself (https://proxy) */
+    const char *fault; /* why it cannot be used, with the variable's name and value; NULL: it can */
 } proxy;
 
 /* What the environment says. All of it is in the arena. */
@@ -26,17 +30,17 @@ typedef struct proxy_set {
  * before the capital one, and an empty value is none; all_proxy is for what has none of its own.
  * HTTP_PROXY is ignored where REQUEST_METHOD is set: a CGI server makes it of a stranger's field
  * "Proxy" (CVE-2016-5385). A proxy is http:// or https://, or a host and port alone; without a port
- * it is the scheme's.
- * Errors: HS_E_USAGE (not the URL of a proxy that we can use; *bad is the variable's name),
- * -ENOMEM.
- */
+ * it is the scheme's; a path, a query and a fragment mean nothing. A variable that names no proxy
+ * that can be used, with `tls` or without, is told by `fault`: it concerns those alone who would
+ * go through it. A name and a password in it are not shown. Errors: -ENOMEM. */
 HS_NODISCARD hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env,
-                                   const char **bad);
+                                   bool tls);
 
-/* The proxy for an http or https URL, or NULL: straight to the host. The rules of no_proxy are
- * curl's: a list with commas or spaces; "*" is every host; a name is that host and all below it,
- * with or without a leading dot; an address is itself, 10.0.0.0/8 a network of addresses as the URL
- * has them (no name is looked up); with ":port" behind, it is that port alone. */
+/* The proxy for an http or https URL, which may have a fault, or NULL: straight to the host. The
+ * rules of no_proxy are curl's: a list with commas or spaces; "*" is every host; a name is that
+ * host and all below it, with or without a leading dot; an address is itself, 10.0.0.0/8 a network
+ * of addresses as the URL has them (no name is looked up); with ":port" behind, it is that port
+ * alone. */
 const proxy *proxy_for(const proxy_set *set, const hs_url *url);
 
 /* The head of a CONNECT for `host` (of IPv6 in brackets) and `port` through `via`, in `arena`; *out

@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import ssl
+import tempfile
 import threading
 import unittest
 
@@ -150,8 +151,23 @@ class Bad(unittest.TestCase):
     def test_no_proxy_at_all(self):
         got = fetch("http://one.test/", env={"ALL_PROXY": "gopher://me:secret@x"})
         self.assertEqual(got.returncode, 1)
-        self.assertIn("ALL_PROXY", got.stderr)
+        self.assertIn("one.test: ALL_PROXY=gopher://*@x: not a proxy", got.stderr)
         self.assertNotIn("secret", got.stderr)
+
+    def test_a_bad_variable_concerns_nobody_else(self):
+        bad = {"ALL_PROXY": "gopher://x"}
+        with Program() as server, Proxy() as proxy:
+            url = server.url + "/plaintext"
+            for env in ({"NO_PROXY": "*"}, {"no_proxy": "127.0.0.1"},
+                        {"http_proxy": proxy.address}):
+                got = fetch(url, env=bad | env)
+                self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+            self.assertEqual(len(proxy.heads), 1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/socket"
+            with Program(listen=("unix:" + path,)):
+                got = fetch("--unix-socket", path, "http://any.test/plaintext", env=bad)
+            self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
 
 
 @unittest.skipUnless(tls.CERTS, "built without TLS")

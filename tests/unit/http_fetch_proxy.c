@@ -407,24 +407,42 @@ Test(http_fetch_proxy, guarded_fetches_do_not)
 
 /* ---- what the environment has, and memory ---- */
 
+/* A variable that names no proxy fails those who would go through it, and nobody else. */
 Test(http_fetch_proxy, what_is_no_proxy)
 {
-    static const char *const socks[] = {"all_proxy=socks5://me:secret@x", NULL};
+    static const char *const bad[] = {"all_proxy=gopher://me:secret@x", PROXY, "no_proxy=192.0.2.4",
+                                      NULL};
     static const char *const tls[] = {"https_proxy=https://x", NULL};
-    prepare(socks);
-    cr_assert_eq(rig_make().code, HS_E_USAGE);
-    hs_log_line line;
-    cr_assert(hs_log_read(&r.b.log, &line));
-    line.text[line.len] = '\0';
-    cr_assert(strstr(line.text, "all_proxy: not the URL of a proxy"), "%s", line.text);
-    cr_assert_null(strstr(line.text, "secret"));
-    hs_tcp_destroy(r.tcp);
-    r.options.proxy_env = tls;
+    static const char *const none[] = {"all_proxy=gopher://x", "NO_PROXY=*", NULL};
+    hs_addr to;
+    got g;
+    start(bad);
+    fetch_one("http://one.test/");
+    fetch_one("https://192.0.2.4/");
+    begin(&g, "https://one.test/", NULL);
+    bench_run(&r.b, 20);
+    expect_error(&g, HS_E_USAGE, HS_FETCH_QUEUE, "one.test: all_proxy=gopher://*@x: not a proxy");
+    begin(&g, "https://one.test/", &(hs_fetch_options){.guarded = true});
+    bench_run(&r.b, 20);
+    expect_error(&g, HS_E_USAGE, HS_FETCH_QUEUE, "all_proxy=");
+    r.answer = "HTTP/1.1 302 x\r\nLocation: https://one.test/\r\nContent-Length: 0\r\n\r\n";
+    begin(&g, "http://one.test/", NULL);
+    bench_run(&r.b, 20);
+    expect_error(&g, HS_E_USAGE, HS_FETCH_QUEUE, "all_proxy=");
+    rig_fini();
+    prepare(tls);
     r.options.secure = NULL;
-    cr_assert_eq(rig_make().code, HS_E_USAGE);
-    hs_tcp_destroy(r.tcp);
-    r.options.proxy_env = both;
     cr_assert(hs_ok(rig_make()));
+    fetch_one("http://192.0.2.4/");
+    rig_fini();
+    start(none);
+    fetch_one("https://192.0.2.4/");
+    rig_fini();
+    cr_assert(hs_ok(hs_addr_parse(&to, HS_SPAN("192.0.2.7:80"))));
+    prepare(bad);
+    r.options.connect_to = &to;
+    cr_assert(hs_ok(rig_make()));
+    fetch_one("https://one.test/");
     rig_fini();
 }
 

@@ -97,9 +97,7 @@ Test(http_base64, basic_authentication_is_a_pair)
 static proxy_set read_env(const char *const *env)
 {
     proxy_set set;
-    const char *bad;
-    cr_assert(hs_ok(proxy_set_read(&set, &arena, env, &bad)), "%s", bad);
-    cr_assert_null(bad);
+    cr_assert(hs_ok(proxy_set_read(&set, &arena, env, true)));
     return set;
 }
 
@@ -167,26 +165,86 @@ Test(http_proxy, a_proxy_has_a_scheme_a_port_and_a_password)
     expect_span(set.http.authorization, "Basic dTo=");
 }
 
-Test(http_proxy, what_is_no_proxy_is_told_by_its_variable)
+Test(http_proxy, what_is_behind_its_port_means_nothing)
 {
-    static const char *const bad[] = {
-        "socks5://p:1080",     "http://",      "http://p:99999", "http://p/path",    "p:1?x",
-        "http://p:0",          "://p",         "http://p q",     "http://a%3ab@p:1", "p:1#f",
-        "unix:///run/x",       "http://%0a:1",
+    static const char *const fine[] = {"http://p:1/path", "p:1/", "p:1?x", "p:1#f",
+                                       "http://p:1/a/b?c#d"};
+    for (size_t i = 0; i < HS_ARRAY_LEN(fine); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "all_proxy=%s", fine[i]);
+        proxy_set set = read_env(ENV(text));
+        expect_proxy(&set, "http://h/", "p", 1);
+    }
+}
 
-        "http://u:%0d%0ax@p:1"};
+static const char *fault_for(const proxy_set *set, const char *text)
+{
+    hs_url url;
+    cr_assert(hs_ok(hs_url_parse(&url, &arena, hs_span_str(text), NULL)), "%s", text);
+    const proxy *p = proxy_for(set, &url);
+    return p ? p->fault : NULL;
+}
+
+Test(http_proxy, what_is_no_proxy_is_told_to_those_who_need_it)
+{
+    static const char *const bad[] = {"gopher://p:1080",
+                                      "http://",
+                                      "http://p:99999",
+                                      "http://p:0",
+                                      "://p",
+                                      "http://p q",
+                                      "unix:///run/x",
+                                      "http://a%3ab@p:1",
+                                      "http://%0a:1",
+                                      "http://u:%0d%0ax@p:1"};
     for (size_t i = 0; i < HS_ARRAY_LEN(bad); i++) {
         char text[64];
-        proxy_set set;
-        const char *name;
         snprintf(text, sizeof text, "HTTPS_PROXY=%s", bad[i]);
-        cr_assert_eq(proxy_set_read(&set, &arena, ENV("http_proxy=p:1", text), &name).code,
-                     HS_E_USAGE, "%s", text);
-        cr_assert_str_eq(name, "HTTPS_PROXY");
+        proxy_set set = read_env(ENV("http_proxy=p:1", text, "no_proxy=fine"));
+        expect_proxy(&set, "http://h/", "p", 1);
+        cr_assert_null(fault_for(&set, "http://h/"));
+        cr_assert_null(fault_for(&set, "https://fine/"));
+        const char *fault = fault_for(&set, "https://h/");
+        cr_assert(fault && strncmp(fault, "HTTPS_PROXY=", 12) == 0, "%s: %s", text, fault);
         snprintf(text, sizeof text, "all_proxy=%s", bad[i]);
-        cr_assert_eq(proxy_set_read(&set, &arena, ENV(text), &name).code, HS_E_USAGE, "%s", text);
-        cr_assert_str_eq(name, "all_proxy");
+        set = read_env(ENV(text, "http_proxy=p:1"));
+        cr_assert_null(fault_for(&set, "http://h/"));
+        fault = fault_for(&set, "https://h/");
+        cr_assert(fault && strncmp(fault, "all_proxy=", 10) == 0, "%s: %s", text, fault);
+        set = read_env(ENV(text, "NO_PROXY=*"));
+        cr_assert_null(fault_for(&set, "http://h/"));
+        cr_assert_null(fault_for(&set, "https://h/"));
     }
+}
+
+Test(http_proxy, a_fault_shows_the_value_without_its_password)
+{
+    static const char *const pairs[][2] = {
+        {"gopher://me:secret@p:1", "all_proxy=gopher://*@p:1: not a proxy"},
+        {"gopher://me:se/c@ret@p", "all_proxy=gopher://*@p: not a proxy"},
+        {"me:secret@p:x", "all_proxy=*@p:x: not a proxy"},
+        {"http://p q", "all_proxy=http://p q: not a proxy"},
+        {"http://p\r\nq^", "all_proxy=http://p??q^: not a proxy"},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(pairs); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "all_proxy=%s", pairs[i][0]);
+        proxy_set set = read_env(ENV(text));
+        const char *fault = fault_for(&set, "http://h/");
+        cr_assert(fault && strncmp(fault, pairs[i][1], strlen(pairs[i][1])) == 0, "%s", fault);
+    }
+    static char large[100000] = "all_proxy=http://";
+    memset(large + 17, 'x', sizeof large - 18);
+    proxy_set set = read_env(ENV(large));
+    cr_assert_lt(strlen(fault_for(&set, "http://h/")), 200);
+}
+
+Test(http_proxy, one_over_tls_wants_tls)
+{
+    proxy_set set;
+    cr_assert(hs_ok(proxy_set_read(&set, &arena, ENV("all_proxy=https://p:1"), false)));
+    cr_assert_str_eq(fault_for(&set, "http://h/"),
+                     "all_proxy=https://p:1: a proxy over TLS, and the client has none");
 }
 
 /* ---- whom no proxy is for ---- */
@@ -242,6 +300,19 @@ static const struct {
     {"[::1]:81", "http://[::1]/", false},
     {"[::1]:81", "http://[::1]:81/", true},
     {"::1", "http://[::2]/", false},
+    {"[::1]/128", "http://[::1]/", true},
+    {"[::1]/128", "http://[::2]/", false},
+    {"[::1]/128:80", "http://[::1]/", true},
+    {"[::1]/128:81", "http://[::1]/", false},
+    {"[fd00::]/8", "http://[fdab::1]/", true},
+    {"[fd00::]/8", "http://[fe80::1]/", false},
+    {"[::1]x", "http://[::1]/", false},
+    {"[::1", "http://[::1]/", false},
+    {"[]", "http://[::1]/", false},
+    {"[", "http://[::1]/", false},
+    {"]:80", "http://[::1]/", false},
+    {"10.0.0.1.", "http://10.0.0.1/", true},
+    {"10.0.0.1", "http://10.0.0.1./", true},
     {"fd00::/8", "http://[fdab::1]/", true},
     {"fd00::/8", "http://[fe80::1]/", false},
     {"10.0.0.0/8", "http://[::ffff:10.0.0.1]/", true},
@@ -364,11 +435,10 @@ Test(http_proxy, its_answer_is_limited)
 static hs_err scene_in(hs_arena *in)
 {
     proxy_set set;
-    const char *bad;
     hs_span out;
     static proxy_answer a;
     HS_TRY(proxy_set_read(
-        &set, in, ENV("http_proxy=u:p@proxy:1", "https_proxy=http://q", "no_proxy=x"), &bad));
+        &set, in, ENV("http_proxy=u:p@proxy:1", "https_proxy=ftp://q", "no_proxy=x"), true));
     HS_TRY(proxy_connect_head(in, HS_SPAN("h"), 1, &set.http, HS_SPAN(""), &out));
     proxy_answer_init(&a, in);
     return proxy_answer_read(&a, HS_SPAN("HTTP/1.1 200 OK\r\n\r\n"));
