@@ -1,8 +1,9 @@
 /* The chunked decoder: a state for each place where the input may be cut.
  *
- * Owns: the grammar of RFC 9112 section 7.1 but the trailer section. Stricter than it in one point:
- * no space between the size and ';', which was never sent by anyone but attackers. Extensions are
- * checked and forgotten. Tested by: tests/unit/http_h1_chunk.c; fuzzed by
+ * Owns: the grammar of RFC 9112 section 7.1 but the trailer section. Blanks are taken where it has
+ * BWS, which a recipient must parse (RFC 9110 section 5.6.3), and at the line's end: some servers
+ * pad sizes with them, and all readers agree on what they mean. Extensions are checked and
+ * forgotten. Tested by: tests/unit/http_h1_chunk.c; fuzzed by
  * tests/fuzz/fuzz_h1_chunk.c. */
 #include "h1_chunk.h"
 
@@ -12,15 +13,16 @@
 enum {
     ST_SIZE_FIRST, /* at least one digit */
     ST_SIZE,
+    ST_SIZE_END,       /* blanks behind the size: ';' or the line's end must follow */
     ST_EXT_NAME_FIRST, /* behind ';' */
     ST_EXT_NAME,
-    ST_EXT_NAME_END, /* spaces behind a name: '=' or ';' must follow */
+    ST_EXT_NAME_END, /* blanks behind a name: '=', ';' or the line's end must follow */
     ST_EXT_VALUE_FIRST,
     ST_EXT_VALUE,
     ST_EXT_QUOTED,
     ST_EXT_ESCAPED, /* behind '\' in a quoted string */
     ST_EXT_END,     /* behind a quoted string */
-    ST_EXT_SPACE,   /* spaces behind a value: ';' must follow */
+    ST_EXT_SPACE,   /* blanks behind a value: ';' or the line's end must follow */
     ST_LINE_LF,
     ST_DATA,
     ST_DATA_CR,
@@ -52,7 +54,7 @@ static uint64_t hex_value(uint8_t byte)
 /* One byte of the size. Returns the next state; ST_ENDED: broken. */
 static uint8_t step_size(h1_chunk *c, uint8_t byte)
 {
-    if (class_is(byte, CLASS_HEX)) {
+    if (c->state != ST_SIZE_END && class_is(byte, CLASS_HEX)) {
         if (c->left > (uint64_t)INT64_MAX >> 4) {
             c->fault = "chunk size out of range";
             return ST_ENDED;
@@ -60,10 +62,12 @@ static uint8_t step_size(h1_chunk *c, uint8_t byte)
         c->left = c->left << 4 | hex_value(byte);
         return ST_SIZE;
     }
-    if (c->state == ST_SIZE && byte == '\r')
+    if (c->state != ST_SIZE_FIRST && byte == '\r')
         return ST_LINE_LF;
-    if (c->state == ST_SIZE && byte == ';')
+    if (c->state != ST_SIZE_FIRST && byte == ';')
         return ST_EXT_NAME_FIRST;
+    if (c->state != ST_SIZE_FIRST && is_space(byte))
+        return ST_SIZE_END;
     c->fault = "chunk size is not a hexadecimal number";
     return ST_ENDED;
 }
@@ -80,7 +84,7 @@ static uint8_t step_ext_name(uint8_t state, uint8_t byte)
         return ST_EXT_NAME_FIRST;
     if (is_space(byte))
         return ST_EXT_NAME_END;
-    return state == ST_EXT_NAME && byte == '\r' ? ST_LINE_LF : ST_ENDED;
+    return byte == '\r' ? ST_LINE_LF : ST_ENDED;
 }
 
 static uint8_t step_ext_value(uint8_t state, uint8_t byte)
@@ -95,7 +99,7 @@ static uint8_t step_ext_value(uint8_t state, uint8_t byte)
         return ST_EXT_NAME_FIRST;
     if (is_space(byte))
         return ST_EXT_SPACE;
-    return state != ST_EXT_SPACE && byte == '\r' ? ST_LINE_LF : ST_ENDED;
+    return byte == '\r' ? ST_LINE_LF : ST_ENDED;
 }
 
 static uint8_t step_ext_quoted(uint8_t state, uint8_t byte)
@@ -119,6 +123,7 @@ static uint8_t step(h1_chunk *c, uint8_t byte)
     switch (c->state) {
     case ST_SIZE_FIRST:
     case ST_SIZE:
+    case ST_SIZE_END:
         return step_size(c, byte);
     case ST_EXT_NAME_FIRST:
     case ST_EXT_NAME:

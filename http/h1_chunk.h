@@ -1,7 +1,8 @@
 /* The chunked transfer coding, received (RFC 9112 section 7.1): bytes in, data spans out.
  *
  * Owns: the decoder's few words of state. Chunk extensions are read over, within a limit. Every
- * size is checked to its last byte: no sign, no space, no leading "0x", no overflow, CRLF exactly.
+ * size is checked to its last byte: no sign, nothing before it, no leading "0x", no overflow, CRLF
+ * exactly.
  * Must not know: buffers, sockets. The trailer section is h1_head's: see H1_CHUNK_TRAILERS.
  * Tested by: tests/unit/http_h1_chunk.c in every split; fuzzed by tests/fuzz/fuzz_h1_chunk.c. */
 #pragma once
@@ -19,7 +20,7 @@ typedef struct h1_chunk {
     uint64_t left;       /* of the chunk: size while it is read, then what is missing of its data */
     uint32_t line_bytes; /* of the chunk's line so far: extensions are bounded */
     uint8_t state;
-    const char *fault;   /* of H1_CHUNK_BAD: static text for the log */
+    const char *fault; /* of H1_CHUNK_BAD: static text for the log */
 } h1_chunk;
 
 #define H1_CHUNK_LINE_BYTES_MAX 256
