@@ -15,8 +15,8 @@ static void set_defaults(hs_client_options *o)
     o->queue_max = or_else(o->queue_max, 16384);
     o->idle_ms_max = or_else(o->idle_ms_max, 30 * 1000);
     o->age_ms_max = or_else(o->age_ms_max, 600 * 1000);
-    o->head_bytes_max = or_else(o->head_bytes_max, 32 * 1024);
-    o->fields_max = or_else(o->fields_max, H1_FIELDS_MAX);
+    o->head_bytes_max = or_else(o->head_bytes_max, 256 * 1024);
+    o->fields_max = or_else(o->fields_max, H1_RESPONSE_FIELDS_MAX);
     o->body_bytes_max = o->body_bytes_max ? o->body_bytes_max : 16 * 1024 * 1024;
     o->decoded_bytes_free = o->decoded_bytes_free ? o->decoded_bytes_free : CODING_SLACK_BYTES;
     o->decoded_ratio_max = or_else(o->decoded_ratio_max, CODING_RATIO_MAX);
@@ -33,7 +33,7 @@ static void set_defaults(hs_client_options *o)
 static bool options_fit(const hs_client_options *o)
 {
     return o->conns_max <= HS_CONNS_MAX && o->head_bytes_max >= 64 &&
-           o->head_bytes_max <= H1_HEAD_BYTES_MAX && o->fields_max <= H1_FIELDS_MAX &&
+           o->head_bytes_max <= H1_RESPONSE_BYTES_MAX && o->fields_max <= H1_RESPONSE_FIELDS_MAX &&
            o->body_bytes_max < SIZE_MAX / 4;
 }
 

@@ -7,7 +7,6 @@
 
 /* 100, 102 and 103 are sent once or a few times; a server that goes on with them is at play. */
 #define INTERIMS_MAX 16
-#define TRAILERS_BYTES_MAX 4096
 #define PIECE_BYTES_MIN 512
 
 enum { ST_HEAD, ST_LENGTH, ST_CHUNKED, ST_TRAILERS, ST_CLOSE, ST_ENDED };
@@ -16,11 +15,8 @@ void reply_init(reply *r, hs_arena *arena, hs_method method, const h1_limits *li
 {
     HS_ASSERT(arena != NULL);
     HS_ASSERT(limits->head_bytes_max > 0);
-    memset(r, 0, offsetof(reply, head));
-    r->arena = arena;
-    r->limits = *limits;
-    r->state = ST_HEAD;
-    h1_head_init_response(&r->head, method);
+    *r = (reply){.arena = arena, .limits = *limits, .state = ST_HEAD};
+    h1_response_init(&r->head, method);
 }
 
 static reply_event bad(reply *r, int32_t err, const char *fault)
@@ -33,9 +29,9 @@ static reply_event bad(reply *r, int32_t err, const char *fault)
     return REPLY_BAD;
 }
 
-static reply_event bad_section(reply *r, const h1_head *section)
+static reply_event bad_section(reply *r, const h1_response *section)
 {
-    return bad(r, section->status == 431 ? HS_E_LIMIT : HS_E_PROTOCOL, section->fault);
+    return bad(r, section->err.code, section->fault);
 }
 
 /* Add to what is there of a section of at most `max` bytes. Returns how many bytes were taken: one
@@ -86,27 +82,39 @@ static reply_event begin_body(reply *r)
     }
 }
 
+/* A whole section is at `base`, which is r->in or what was fed. NULL without memory, else where it
+ * is in the arena. */
+static uint8_t *keep_section(reply *r, const uint8_t *base, uint32_t bytes)
+{
+    uint8_t *kept = r->in;
+    if (base == r->in) {
+        r->in = NULL;
+        r->in_len = r->in_cap = 0;
+        return kept;
+    }
+    kept = hs_arena_take(r->arena, bytes);
+    if (kept)
+        memcpy(kept, base, bytes);
+    return kept;
+}
+
 /* A whole head is at `base`. */
 static reply_event head_whole(reply *r, const uint8_t *base)
 {
-    hs_span kept;
     if (r->head.status == 101)
         return bad(r, HS_E_PROTOCOL, "101 without a request to upgrade");
     if (r->head.status < 200) {
         if (++r->interims > INTERIMS_MAX)
             return bad(r, HS_E_PROTOCOL, "too many interim responses");
         r->in_len = 0;
-        h1_head_init_response(&r->head, (hs_method)r->head.method);
+        h1_response_init(&r->head, (hs_method)r->head.method);
         return REPLY_MORE;
     }
-    if (base == r->in) {
-        kept = hs_span_of(r->in, r->head.bytes);
-        r->in = NULL;
-        r->in_len = r->in_cap = 0;
-    } else if (!hs_ok(hs_arena_copy(r->arena, hs_span_of(base, r->head.bytes), &kept))) {
+    uint8_t *kept = keep_section(r, base, r->head.bytes);
+    if (!kept)
         return bad(r, -ENOMEM, "no memory for the head");
-    }
-    r->base = kept.ptr;
+    if (h1_response_read(&r->head, kept, r->arena, &r->limits) == H1_BAD)
+        return bad_section(r, &r->head);
     return begin_body(r);
 }
 
@@ -120,7 +128,7 @@ static reply_event feed_head(reply *r, hs_span in, size_t *used)
         if (n == 0)
             return bad(r, -ENOMEM, "no memory for the head");
     }
-    h1_result result = h1_head_parse(&r->head, base, before + n, &r->limits);
+    h1_result result = h1_response_scan(&r->head, base, before + n, &r->limits);
     if (result == H1_BAD)
         return bad_section(r, &r->head);
     if (result == H1_DONE) {
@@ -177,23 +185,22 @@ static reply_event feed_trailers(reply *r, hs_span in, size_t *used)
         r->trailers = hs_arena_take(r->arena, sizeof *r->trailers);
         if (!r->trailers)
             return bad(r, -ENOMEM, "no memory for trailers");
-        h1_head_init_trailers(r->trailers);
+        h1_response_init_trailers(r->trailers);
     }
-    h1_limits limits = r->limits;
-    limits.head_bytes_max = TRAILERS_BYTES_MAX;
     uint32_t before = r->in_len;
-    size_t n = keep(r, in, TRAILERS_BYTES_MAX);
+    size_t n = keep(r, in, r->limits.head_bytes_max);
     if (n == 0)
         return bad(r, -ENOMEM, "no memory for trailers");
     *used = n;
-    h1_result result = h1_head_parse(r->trailers, r->in, r->in_len, &limits);
-    if (result == H1_BAD)
-        return bad_section(r, r->trailers);
+    h1_result result = h1_response_scan(r->trailers, r->in, r->in_len, &r->limits);
     if (result == H1_MORE)
         return REPLY_MORE;
-    HS_ASSERT(r->trailers->bytes > before);
-    *used = r->trailers->bytes - before;
-    return whole(r);
+    if (result == H1_DONE) {
+        HS_ASSERT(r->trailers->bytes > before);
+        *used = r->trailers->bytes - before;
+        result = h1_response_read(r->trailers, r->in, r->arena, &r->limits);
+    }
+    return result == H1_DONE ? whole(r) : bad_section(r, r->trailers);
 }
 
 static reply_event feed_chunked(reply *r, hs_span in, size_t *used, hs_span *data)

@@ -2,20 +2,19 @@
  *
  * Owns: the order of what comes on a connection after a request: interim heads, the final one, the
  * body in each of its framings, the trailers; and whether the connection may carry another request
- * after it. The parsing of heads and chunks is h1_head's and h1_chunk's. Must not know: sockets,
- * who asked, content codings. Memory is taken from the request's arena: for the final head, and for
- * what came in pieces. Private to http.
- * Tested by: tests/unit/http_client_reply.c in every split; fuzzed by tests/fuzz/fuzz_h1_reply.c.
+ * after it. The parsing of heads and chunks is h1_response's and h1_chunk's. Must not know:
+ * sockets, who asked, content codings. Memory is taken from the request's arena: for the final
+ * head, and for what came in pieces. Private to http. Tested by: tests/unit/http_client_reply.c in
+ * every split; fuzzed by tests/fuzz/fuzz_h1_reply.c.
  */
 #pragma once
 
 #include "h1_chunk.h"
-#include "h1_head.h"
-#include "hs_arena.h"
+#include "h1_response.h"
 
 typedef enum reply_event {
     REPLY_MORE, /* all input was used */
-    REPLY_HEAD, /* the final head is whole: reply->head and ->base. Call again with the rest */
+    REPLY_HEAD, /* the final head is whole: reply->head. Call again with the rest */
     REPLY_DATA, /* *data is a piece of the body, not empty. Call again with the rest */
     REPLY_END,  /* the response is whole; what is left of the input does not belong to it */
     REPLY_BAD   /* reply->err and ->fault say why; nothing more may be read */
@@ -27,15 +26,14 @@ typedef struct reply {
     uint8_t *in; /* of a section that comes in pieces: what is there of it */
     uint32_t in_len, in_cap;
     uint8_t state;
-    uint8_t interims;    /* interim heads so far */
-    bool begun;          /* any byte came */
-    const uint8_t *base; /* the final head's bytes, in the arena */
-    uint64_t left;       /* of a body with a length */
+    uint8_t interims; /* interim heads so far */
+    bool begun;       /* any byte came */
+    uint64_t left;    /* of a body with a length */
     h1_chunk chunk;
-    hs_err err;        /* of REPLY_BAD: HS_E_PROTOCOL, HS_E_LIMIT, HS_E_TRUNCATED, -ENOMEM */
-    const char *fault; /* static text */
-    h1_head *trailers; /* in the arena; NULL: none came. Offsets from `in` */
-    h1_head head;      /* last: large, and mostly untouched */
+    hs_err err;            /* of REPLY_BAD: HS_E_PROTOCOL, HS_E_LIMIT, HS_E_TRUNCATED, -ENOMEM */
+    const char *fault;     /* static text */
+    h1_response *trailers; /* in the arena; NULL: none came */
+    h1_response head;
 } reply;
 
 /* Make ready for the response to a request by `method`. `arena` is borrowed, for as long as the

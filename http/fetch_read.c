@@ -15,12 +15,10 @@ hs_span hs_fetch_header(const hs_fetch_res *res, hs_span name)
 bool hs_fetch_trailer(const hs_fetch_res *res, uint32_t i, hs_fetch_field *out)
 {
     const fetch *f = fetch_of(res);
-    const h1_head *t = f->reply.trailers;
+    const h1_response *t = f->reply.trailers;
     if (f->phase != HS_FETCH_DONE || !hs_ok(f->err) || !t || i >= t->fields_len)
         return false;
-    const h1_field *field = &t->fields[i];
-    out->name = h1_span(f->reply.in, field->name, field->name_len);
-    out->value = h1_span(f->reply.in, field->value, field->value_len);
+    *out = (hs_fetch_field){.name = t->fields[i].name, .value = t->fields[i].value};
     return true;
 }
 

@@ -211,21 +211,17 @@ void hs_fetch_end(hs_fetch_sink *sink, hs_err why)
 
 static hs_err copy_fields(fetch *f)
 {
-    const h1_head *h = &f->reply.head;
-    const uint8_t *base = f->reply.base;
+    const h1_response *h = &f->reply.head;
     hs_fetch_res *res = &f->res;
     res->status = h->status;
     res->minor = h->minor;
-    res->reason = h1_span(base, h->target_at, h->target_len);
+    res->reason = h->reason;
     if (h->fields_len == 0)
         return HS_OK;
     hs_fetch_field *fields = hs_arena_take(&f->arena, h->fields_len * sizeof *fields);
     HS_ENSURE(fields, -ENOMEM);
-    for (uint32_t i = 0; i < h->fields_len; i++) {
-        const h1_field *field = &h->fields[i];
-        fields[i].name = h1_span(base, field->name, field->name_len);
-        fields[i].value = h1_span(base, field->value, field->value_len);
-    }
+    for (uint32_t i = 0; i < h->fields_len; i++)
+        fields[i] = (hs_fetch_field){.name = h->fields[i].name, .value = h->fields[i].value};
     res->fields = fields;
     res->fields_len = h->fields_len;
     return HS_OK;

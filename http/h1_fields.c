@@ -149,8 +149,6 @@ h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id, bool plai
     bool repeated = head->known[id] != head->fields_len;
     if (head->state == H1_STATE_TRAILERS)
         return act_trailer(head, id);
-    if ((head->flags & H1_FLAG_RESPONSE) != 0 && (id == HS_FIELD_HOST || id == HS_FIELD_EXPECT))
-        return H1_DONE; /* they mean nothing here */
     switch (id) {
     case HS_FIELD_HOST:
         return repeated ? h1_bad(head, 400, "more than one Host")
@@ -189,16 +187,13 @@ h1_result h1_finish(h1_head *head, const uint8_t *base, size_t bytes)
     (void)base;
     HS_ASSERT(bytes > head->at);
     if (HS_LIKELY(head->state == H1_STATE_FIELDS)) {
-        bool response = (head->flags & H1_FLAG_RESPONSE) != 0;
-        if (HS_UNLIKELY(head->known[HS_FIELD_HOST] == 0 && head->minor == 1 && !response))
+        if (HS_UNLIKELY(head->known[HS_FIELD_HOST] == 0 && head->minor == 1))
             return h1_bad(head, 400, "no Host");
         if (HS_UNLIKELY(head->known[HS_FIELD_TRANSFER_ENCODING] != 0) &&
             finish_codings(head) == H1_BAD)
             return H1_BAD;
         head->keep_alive = (head->flags & H1_FLAG_CLOSE) == 0 &&
                            (head->minor == 1 || (head->flags & H1_FLAG_KEEP_ALIVE) != 0);
-        if (response)
-            h1_finish_response(head);
     }
     head->bytes = (uint32_t)bytes;
     head->at = (uint32_t)bytes;

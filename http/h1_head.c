@@ -62,13 +62,6 @@ void h1_head_init_trailers(h1_head *head)
     init(head, H1_STATE_TRAILERS);
 }
 
-void h1_head_init_response(h1_head *head, hs_method method)
-{
-    init(head, H1_STATE_RESPONSE);
-    head->flags = H1_FLAG_RESPONSE;
-    head->method = (uint8_t)method;
-}
-
 h1_result h1_bad(h1_head *head, uint16_t status, const char *fault)
 {
     HS_ASSERT(status >= 400);
@@ -87,11 +80,7 @@ h1_result h1_head_parse(h1_head *head, const uint8_t *base, size_t len, const h1
     HS_ASSERT(limits->fields_max <= H1_FIELDS_MAX);
     /* What lies behind the limit is not looked at, so it cannot change the verdict. */
     size_t within = HS_MIN(len, (size_t)limits->head_bytes_max);
-    h1_result r = H1_DONE;
-    if (head->state == H1_STATE_RESPONSE)
-        r = h1_status_line(head, base, within);
-    if (HS_LIKELY(r == H1_DONE))
-        r = lines()(head, base, within, limits);
+    h1_result r = lines()(head, base, within, limits);
     if (HS_UNLIKELY(r == H1_MORE && within == limits->head_bytes_max))
         return h1_bad(head, 431, "head too long");
     return r;

@@ -1,20 +1,20 @@
-/* The head of an HTTP/1.1 message, and a chunked body's trailers: bytes in, offsets out.
+/* The head of an HTTP/1.1 request, and a chunked request's trailers: bytes in, offsets out.
  *
  * Owns: the strict parser of RFC 9112 sections 2 to 5 and the framing decision of section 6.3. It
  * works a line at a time and remembers the first line that it has not seen whole: each line is
  * parsed once, and a fault is told as soon as its line is there. Results are offsets from the first
- * byte, so the bytes may move between calls. Must not know: buffers, sockets, handlers.
- * Strict: no bare LF, no obs-fold, no space before the colon, no control byte, one Content-Length
- * (equal repeats are refused too), never both Content-Length and Transfer-Encoding, chunked alone
- * and last, exactly one valid Host in HTTP/1.1.
- * Tested by: tests/unit/http_h1_head.c (SIMD and portable path, in every split), fuzzed by
+ * byte, so the bytes may move between calls. Responses are h1_response's. Must not know: buffers,
+ * sockets, handlers. Strict: no bare LF, no obs-fold, no space before the colon, no control byte,
+ * one Content-Length (equal repeats are refused too), never both Content-Length and
+ * Transfer-Encoding, chunked alone and last, exactly one valid Host in HTTP/1.1. Tested by:
+ * tests/unit/http_h1_head.c (SIMD and portable path, in every split), fuzzed by
  * tests/fuzz/fuzz_h1_head.c. */
 #pragma once
 
 #include "hs_http.h"
 
-#define H1_FIELDS_MAX 100         /* the most that a head can hold; options may set less */
-#define H1_HEAD_BYTES_MAX 65535   /* offsets are 16 bits wide; options set less (16 KiB) */
+#define H1_FIELDS_MAX 100       /* the most that a head can hold; options may set less */
+#define H1_HEAD_BYTES_MAX 65535 /* offsets are 16 bits wide; options set less (16 KiB) */
 
 typedef struct h1_field {
     uint16_t name, name_len; /* offset from the head's first byte */
@@ -50,18 +50,18 @@ typedef struct h1_head {
     uint8_t state;
     uint8_t flags;
     /* result */
-    uint8_t method;        /* hs_method; of a response: that of its request */
-    uint8_t minor;         /* HTTP/1.minor: 0 or 1 */
-    uint8_t body;          /* h1_body */
-    bool keep_alive;       /* what the peer wants: version and Connection considered */
-    bool expect_continue;  /* Expect: 100-continue, and HTTP/1.1 */
-    bool absolute;         /* the target was in absolute form; it overrides Host (section 3.2.2) */
-    uint16_t status;       /* of H1_BAD: 400, 405, 414, 417, 431, 501, 505; a response's own */
+    uint8_t method;       /* hs_method */
+    uint8_t minor;        /* HTTP/1.minor: 0 or 1 */
+    uint8_t body;         /* h1_body */
+    bool keep_alive;      /* what the peer wants: version and Connection considered */
+    bool expect_continue; /* Expect: 100-continue, and HTTP/1.1 */
+    bool absolute;        /* the target was in absolute form; it overrides Host (section 3.2.2) */
+    uint16_t status;      /* of H1_BAD: 400, 405, 414, 417, 431, 501, 505 */
     uint16_t fields_len;
-    uint32_t bytes;        /* of H1_DONE: length of the section */
+    uint32_t bytes; /* of H1_DONE: length of the section */
     uint64_t content_length;
     uint16_t method_at, method_len;
-    uint16_t target_at, target_len;       /* as sent; of a response: the reason phrase */
+    uint16_t target_at, target_len;       /* as sent */
     uint16_t path_at, path_len;           /* "*" in asterisk form; empty in authority form */
     uint16_t query_at, query_len;         /* without the '?' */
     uint16_t authority_at, authority_len; /* from the target or from Host; may be empty */
@@ -72,11 +72,6 @@ typedef struct h1_head {
 
 /* Make ready for a request's head. Does not touch the fields array: cheap. */
 void h1_head_init(h1_head *head);
-
-/* Make ready for the head of a response to a request by `method`, which decides whether there is a
- * body. Several heads may come: one with a status below 200 is followed by another, but for 101.
- */
-void h1_head_init_response(h1_head *head, hs_method method);
 
 /* Make ready for a trailer section (RFC 9112 section 7.1.2): fields alone. Framing, routing and
  * authentication fields in it are a fault. */

@@ -8,21 +8,14 @@
 
 #include "h1_head.h"
 
-enum {
-    H1_STATE_REQUEST,
-    H1_STATE_RESPONSE,
-    H1_STATE_FIELDS,
-    H1_STATE_TRAILERS,
-    H1_STATE_ENDED
-};
+enum { H1_STATE_REQUEST, H1_STATE_FIELDS, H1_STATE_TRAILERS, H1_STATE_ENDED };
 
 /* h1_head.flags */
 enum {
     H1_FLAG_CLOSE = 1,      /* Connection: close */
     H1_FLAG_KEEP_ALIVE = 2, /* Connection: keep-alive */
     H1_FLAG_CHUNKED = 4,    /* the transfer coding "chunked" was named */
-    H1_FLAG_CODING = 8,     /* another one was named */
-    H1_FLAG_RESPONSE = 16   /* it is a response's head */
+    H1_FLAG_CODING = 8      /* another one was named */
 };
 
 #define H1_METHOD_BYTES_MAX 32 /* past it: 501 (RFC 9112 section 3) */
@@ -61,12 +54,6 @@ bool h1_authority_valid(hs_span s);
  * H1_BAD. In a trailer section called for every field. `plain_host`: it is Host, and its value is
  * known to be valid and not empty. */
 h1_result h1_field_act(h1_head *head, const uint8_t *base, uint8_t id, bool plain_host);
-
-/* The status line at head->at. H1_DONE: the fields begin at head->at. */
-h1_result h1_status_line(h1_head *head, const uint8_t *base, size_t len);
-
-/* How a response's body is framed, and whether its connection lives on. */
-void h1_finish_response(h1_head *head);
 
 /* The section's last line is there: `bytes` in all. H1_DONE, or H1_BAD. */
 h1_result h1_finish(h1_head *head, const uint8_t *base, size_t bytes);

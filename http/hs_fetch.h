@@ -79,8 +79,8 @@ typedef struct hs_client_options {
     uint32_t queue_max;        /* fetches that wait for a connection. 0: 16384 */
     uint32_t idle_ms_max;      /* a connection that rests for longer is closed. 0: 30000 */
     uint32_t age_ms_max;       /* and one that is older, after its response. 0: 600000 */
-    uint32_t head_bytes_max;   /* of a response; at most 65535. 0: 32768 */
-    uint32_t fields_max;       /* of a response; at most 100. 0: 100 */
+    uint32_t head_bytes_max;   /* of a response, and of its trailers; at most 1 MiB. 0: 256 KiB */
+    uint32_t fields_max;       /* of the same; at most 1000. 0: 1000 */
     uint64_t body_bytes_max;   /* of a body that is collected. 0: 16 MiB */
     /* A content coding that makes very much of very little is HS_E_LIMIT: a body that decodes to
      * more than decoded_bytes_free and to more than decoded_ratio_max times the coded bytes that
@@ -189,7 +189,8 @@ typedef struct hs_fetch_options {
      * is not the host's: HS_E_FORBIDDEN. */
     bool guarded;
     /* Ask for no content coding, and give the body as it comes. Otherwise, unless `headers` has an
-     * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. */
+     * Accept-Encoding: gzip, deflate, br and zstd are asked for and undone. A body of any other
+     * coding is given as it comes. */
     bool coded;
     /* As in hs_client_options; 0: the client's. */
     uint64_t decoded_bytes_free;
@@ -241,10 +242,10 @@ HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
  *
  * Errors, with hs_fetch_error as detail: HS_E_USAGE (URL, method or fields; https without a
  * hs_secure; no regular file; the variable of its proxy names none), HS_E_LIMIT (the queue is full,
- * a head is too long), HS_E_CLOSED (the client ended), -ETIMEDOUT (the phase says of what), what
- * hs_dial and hs_secure.start say, HS_E_PROTOCOL, HS_E_TRUNCATED, -ECONNRESET, HS_E_REDIRECT,
- * HS_E_FORBIDDEN, HS_E_CODING (one that was not asked for), why it was cancelled, what hs_fetch_end
- * was told, -ENOMEM.
+ * a head is too long or has too many fields or codings), HS_E_CLOSED (the client ended), -ETIMEDOUT
+ * (the phase says of what), what hs_dial and hs_secure.start say, HS_E_PROTOCOL, HS_E_TRUNCATED,
+ * -ECONNRESET, HS_E_REDIRECT, HS_E_FORBIDDEN, why it was cancelled, what hs_fetch_end was told,
+ * -ENOMEM.
  *
  * Through a proxy: what dialling it says, in the phase `connect`; and of a tunnel, in the phase
  * `tunnel`, -EACCES (403, 407), -ECONNREFUSED (any other answer, as where the proxy does not reach
@@ -270,14 +271,17 @@ typedef struct hs_fetch_timing {
 
 /* A response. What is in it stays until hs_fetch_res_free. */
 typedef struct hs_fetch_res {
-    uint16_t status;
-    uint8_t minor; /* of the version: HTTP/1.minor */
+    uint16_t status; /* 200 to 999. Above 599 is no status of the RFCs: like 500 (RFC 9110 section
+                      * 15) */
+    uint8_t minor;   /* of the version: HTTP/1.minor */
     bool redirected;
     bool reused;  /* the connection had carried a request before */
     bool decoded; /* a content coding was undone: Content-Length is that of the coded body */
     hs_span reason;
     hs_span url;                  /* the final one, without a fragment */
-    const hs_fetch_field *fields; /* in the order in which they came */
+    const hs_fetch_field *fields; /* in the order in which they came. Names are tokens; values may
+                                   * have control bytes, but NUL, CR and LF: hs_http_is_field_value
+                                   * says whether one may be sent on */
     uint32_t fields_len;
     hs_fetch_timing timing;
     hs_secure_info secure; /* what was negotiated on the connection: with the host, or where an

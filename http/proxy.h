@@ -6,7 +6,7 @@
  * Tested by: tests/unit/http_proxy.c. */
 #pragma once
 
-#include "h1_head.h"
+#include "h1_response.h"
 #include "hs_url.h"
 
 /* As of any host: a name has at most 253 bytes (RFC 1035). */
@@ -57,7 +57,7 @@ typedef struct proxy_answer {
     uint8_t interims; /* heads before the final one */
     bool open;        /* the tunnel is there: what comes next is the host's */
     uint16_t status;  /* of the final answer; 0: there is none yet */
-    h1_head head;     /* last: large, and mostly untouched */
+    h1_response head;
 } proxy_answer;
 
 /* Make ready for the answer to a CONNECT. `arena` is borrowed until the answer is read. */

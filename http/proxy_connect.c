@@ -76,7 +76,7 @@ void proxy_answer_init(proxy_answer *a, hs_arena *arena)
     a->interims = 0;
     a->open = false;
     a->status = 0;
-    h1_head_init_response(&a->head, HS_METHOD_CONNECT);
+    h1_response_init(&a->head, HS_METHOD_CONNECT);
 }
 
 static hs_err keep(proxy_answer *a, hs_span in)
@@ -91,12 +91,12 @@ static hs_err keep(proxy_answer *a, hs_span in)
     return HS_OK;
 }
 
-/* The final head is whole. */
+/* The final head is whole. Its fields mean nothing for a tunnel (RFC 9110 section 9.3.6). */
 static hs_err finish(proxy_answer *a)
 {
     a->status = a->head.status;
     HS_ENSURE(a->status != 403 && a->status != 407, -EACCES);
-    HS_ENSURE(a->head.body == H1_BODY_TUNNEL, -ECONNREFUSED);
+    HS_ENSURE(a->status / 100 == 2, -ECONNREFUSED);
     HS_ENSURE(a->at == a->in_len, HS_E_PROTOCOL);
     a->open = true;
     return HS_OK;
@@ -106,21 +106,21 @@ hs_err proxy_answer_read(proxy_answer *a, hs_span in)
 {
     static const h1_limits limits = {.head_bytes_max = ANSWER_BYTES_MAX,
                                      .target_bytes_max = ANSWER_BYTES_MAX,
-                                     .fields_max = H1_FIELDS_MAX};
+                                     .fields_max = H1_RESPONSE_FIELDS_MAX};
     HS_ASSERT(!a->open && a->status == 0);
     HS_TRY(keep(a, in));
     while (a->at < a->in_len) {
-        h1_result r = h1_head_parse(&a->head, a->in + a->at, a->in_len - a->at, &limits);
+        h1_result r = h1_response_scan(&a->head, a->in + a->at, a->in_len - a->at, &limits);
         if (r == H1_MORE)
             return HS_OK;
         if (r == H1_BAD)
-            return hs_err_of(a->head.status == 431 ? HS_E_LIMIT : HS_E_PROTOCOL);
+            return a->head.err;
         HS_ASSERT(a->head.bytes > 0 && a->head.bytes <= a->in_len - a->at);
         a->at += a->head.bytes;
         if (a->head.status >= 200)
             return finish(a);
         HS_ENSURE(a->head.status != 101 && ++a->interims <= INTERIMS_MAX, HS_E_PROTOCOL);
-        h1_head_init_response(&a->head, HS_METHOD_CONNECT);
+        h1_response_init(&a->head, HS_METHOD_CONNECT);
     }
     return HS_OK;
 }

@@ -1,7 +1,8 @@
 /* Fuzzes a client's reader: three bytes of choices, then what a server sends until it closes.
  *
  * Checked: one piece, byte by byte and pieces that the input chooses come to the same head, body
- * and end; no byte past the end is read; a whole response has no more body than its length says. */
+ * and end; no byte past the end is read; a whole response has no more body than its length says;
+ * fields have nothing in them that would frame anything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,20 @@ typedef struct outcome {
 static hs_pool chunks;
 static hs_arena arena;
 
+/* Fields can be handed on: nothing in them ends a line, and no two lengths are left. */
+static void check_fields(const h1_response *h)
+{
+    uint32_t lengths = 0;
+    for (uint32_t i = 0; i < h->fields_len; i++) {
+        hs_span value = h->fields[i].value;
+        HS_ASSERT(hs_http_is_token(h->fields[i].name));
+        for (size_t k = 0; k < value.len; k++)
+            HS_ASSERT(value.ptr[k] != '\0' && value.ptr[k] != '\r' && value.ptr[k] != '\n');
+        lengths += hs_field_parse(h->fields[i].name) == HS_FIELD_CONTENT_LENGTH;
+    }
+    HS_ASSERT(lengths <= (h->body == H1_BODY_CHUNKED ? 0 : 1));
+}
+
 /* Feed a copy of exactly `len` bytes. False: it is over. */
 static bool feed(reply *r, outcome *o, const uint8_t *bytes, size_t len)
 {
@@ -44,7 +59,8 @@ static bool feed(reply *r, outcome *o, const uint8_t *bytes, size_t len)
             o->body_len += piece.len;
         }
         if (o->result == REPLY_HEAD) {
-            HS_ASSERT(!o->head && r->head.status >= 200);
+            HS_ASSERT(!o->head && r->head.status >= 200 && r->head.status <= 999);
+            check_fields(&r->head);
             o->head = true;
             o->status = r->head.status;
         }

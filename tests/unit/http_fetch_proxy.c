@@ -133,7 +133,7 @@ static const struct {
     {OPEN "HTTP/1.1 200 OK\r\n\r\n", HS_E_PROTOCOL, "sent more than its answer"},
     {OPEN "x", HS_E_PROTOCOL, "sent more than its answer"},
     {"SSH-2.0-x\r\n\r\n", HS_E_PROTOCOL, "is no HTTP"},
-    {"HTTP/1.1 200 OK\nA: b\n\n", HS_E_PROTOCOL, "is no HTTP"},
+    {"HTTP/1.1 2000 OK\r\n\r\n", HS_E_PROTOCOL, "is no HTTP"},
 };
 
 Test(http_fetch_proxy, no_tunnel)

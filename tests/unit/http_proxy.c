@@ -378,6 +378,7 @@ static const struct {
 } answers[] = {
     {"HTTP/1.1 200 OK\r\n\r\n", 0, 200},
     {"HTTP/1.0 200 Connection established\r\nVia: x\r\n\r\n", 0, 200},
+    {"HTTP/1.1 200 OK\nContent-Length: x\nA B\n\n", 0, 200},
     {"HTTP/1.1 299 \r\nTransfer-Encoding: chunked\r\n\r\n", 0, 299},
     {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 0, 200},
     {"HTTP/1.1 103 Wait\r\nLink: x\r\n\r\nHTTP/1.1 100 Go\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 0, 200},
@@ -386,7 +387,7 @@ static const struct {
     {"HTTP/1.1 502 Bad\r\n\r\nabc", -ECONNREFUSED, 502},
     {"HTTP/1.1 302 Go\r\nLocation: http://evil/\r\n\r\n", -ECONNREFUSED, 302},
     {"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", HS_E_PROTOCOL, 0},
-    {"HTTP/1.1 100\n\n", HS_E_PROTOCOL, 0},
+    {"HTTP/1.1 1000\r\n\r\n", HS_E_PROTOCOL, 0},
     {"SSH-2.0-x\r\n", HS_E_PROTOCOL, 0},
 };
 
