@@ -341,8 +341,9 @@ void fetch_cookie_take(const fetch *f);
 /* fetch_body.c */
 /* A piece of it came. Errors: HS_E_LIMIT, -ENOMEM. */
 HS_NODISCARD hs_err fetch_body_feed(fetch *f, hs_span piece);
-/* Undo the response's codings, if it has some. Errors: HS_E_CODING, -ENOMEM. */
-HS_NODISCARD hs_err fetch_body_begin(fetch *f);
+/* Undo the response's codings, if it has some and all are ours. Errors: HS_E_LIMIT, -ENOMEM; *text
+ * says more. */
+HS_NODISCARD hs_err fetch_body_begin(fetch *f, const char **text);
 /* The reader is done with `len` bytes of a piece. */
 void fetch_body_taken(fetch *f, size_t len);
 /* Give what is queued to whoever reads. Errors: as above, HS_E_CODING, HS_E_TRUNCATED. */

@@ -61,9 +61,9 @@ static hs_err list_add(coding_list *list, hs_span name)
 {
     if (name.len == 0 || hs_span_eq_nocase(name, HS_SPAN("identity")))
         return HS_OK;
-    HS_ENSURE(list->len < CODINGS_MAX, HS_E_CODING);
     for (size_t i = 0; i < HS_ARRAY_LEN(names); i++) {
         if (hs_span_eq_nocase(name, hs_span_str(names[i].name))) {
+            HS_ENSURE(list->len < CODINGS_MAX, HS_E_LIMIT);
             list->kinds[list->len++] = names[i].kind;
             return HS_OK;
         }

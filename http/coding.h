@@ -41,8 +41,8 @@ typedef struct coding_limits {
 } coding_limits;
 
 /* Read the value of Content-Encoding, whose fields are combined: names without regard to case,
- * "x-gzip" for gzip, "identity" for nothing. Errors: HS_E_CODING (a coding that we do not know, or
- * more than CODINGS_MAX). */
+ * "x-gzip" for gzip, "identity" for nothing. Errors: HS_E_CODING (one is a coding that we do not
+ * know), HS_E_LIMIT (more than CODINGS_MAX). */
 HS_NODISCARD hs_err coding_list_parse(coding_list *out, hs_span value);
 
 typedef struct coding coding;

@@ -98,7 +98,7 @@ static hs_err codings_of(fetch *f, hs_span *out)
     return HS_OK;
 }
 
-hs_err fetch_body_begin(fetch *f)
+hs_err fetch_body_begin(fetch *f, const char **text)
 {
     hs_span names;
     coding_list list;
@@ -108,7 +108,12 @@ hs_err fetch_body_begin(fetch *f)
     HS_TRY(codings_of(f, &names));
     if (names.len == 0)
         return HS_OK;
-    HS_TRY(coding_list_parse(&list, names));
+    hs_err err = coding_list_parse(&list, names);
+    if (err.code == HS_E_CODING)
+        return HS_OK; /* not ours: the bytes as they came are the receiver's, as in browsers */
+    *text = "too many content codings on top of each other";
+    HS_TRY(err);
+    *text = NULL;
     if (list.len == 0)
         return HS_OK;
     f->plain = hs_arena_take(&f->arena, PLAIN_BYTES);

@@ -246,7 +246,7 @@ static void on_head(fetch *f)
     if (hs_ok(err) && f->then == THEN_TELL)
         err = hs_url_text(&f->url, &f->arena, false, &f->res.url);
     if (hs_ok(err) && f->then == THEN_TELL)
-        err = fetch_body_begin(f);
+        err = fetch_body_begin(f, &text);
     if (!hs_ok(err)) {
         fetch_fail(f, err, err.code == -ENOMEM ? NULL : text);
         return;

@@ -172,8 +172,8 @@ Test(http_coding, the_list_is_read)
         {"gzip, identity ,br", 2, CODING_GZIP, CODING_BR},
         {"zstd,gzip,br", 3, CODING_ZSTD, CODING_BR},
     };
-    static const char *const bad[] = {"compress", "gzip br", "gzip;q=1",          "*",
-                                      "g zip",    "gzi",     "gzip,gzip,br,zstd", "gzip, x"};
+    static const char *const bad[] = {"compress", "gzip br", "gzip;q=1",  "*",
+                                      "g zip",    "gzi",     "gzip,br,x", "gzip, x"};
     coding_list list;
     for (size_t i = 0; i < HS_ARRAY_LEN(good); i++) {
         cr_assert(hs_ok(coding_list_parse(&list, hs_span_str(good[i].text))), "%s", good[i].text);
@@ -185,6 +185,7 @@ Test(http_coding, the_list_is_read)
     }
     for (size_t i = 0; i < HS_ARRAY_LEN(bad); i++)
         cr_assert_eq(coding_list_parse(&list, hs_span_str(bad[i])).code, HS_E_CODING, "%s", bad[i]);
+    cr_assert_eq(coding_list_parse(&list, HS_SPAN("gzip,gzip,br,zstd")).code, HS_E_LIMIT);
 }
 
 /* ---- each decoder ---- */
