@@ -5,10 +5,20 @@
 
 #include "fetch.h"
 
+/* What a server sent may have control bytes, and the reader may be a terminal. */
+static void print_text(FILE *to, hs_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.ptr[i];
+        (void)fputc((byte < 0x20 && byte != '\t') || byte == 0x7f ? '?' : byte, to);
+    }
+}
+
 static void print_field(FILE *to, const char *before, const hs_fetch_field *f)
 {
-    fprintf(to, "%s%.*s: %.*s\n", before, (int)f->name.len, (const char *)f->name.ptr,
-            (int)f->value.len, (const char *)f->value.ptr);
+    fprintf(to, "%s%.*s: ", before, (int)f->name.len, (const char *)f->name.ptr);
+    print_text(to, f->value);
+    (void)fputc('\n', to);
 }
 
 void fetch_print_request(const hs_fetch_options *o, const char *url)
@@ -38,8 +48,9 @@ void fetch_print_secure(const hs_secure_info *info)
 
 void fetch_print_head(const hs_fetch_res *res)
 {
-    fprintf(stderr, "< HTTP/1.%u %u %.*s\n", res->minor, res->status, (int)res->reason.len,
-            (const char *)res->reason.ptr);
+    fprintf(stderr, "< HTTP/1.%u %u ", res->minor, res->status);
+    print_text(stderr, res->reason);
+    (void)fputc('\n', stderr);
     for (uint32_t i = 0; i < res->fields_len; i++)
         print_field(stderr, "< ", &res->fields[i]);
 }

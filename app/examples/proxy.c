@@ -107,7 +107,8 @@ static hs_err copy_response_fields(hs_res *res, const hs_fetch_res *from, uint64
         const hs_fetch_field *f = &from->fields[i];
         if (hs_span_eq_nocase(f->name, HS_SPAN("Content-Length")))
             (void)hs_span_u64(f->value, UINT64_MAX - 1, length);
-        else if (!is_own(f->name) && !response_lists(from, f->name))
+        else if (!is_own(f->name) && !response_lists(from, f->name) &&
+                 hs_http_is_field_value(f->value)) /* the client takes more than may be sent */
             HS_TRY(hs_res_header(res, f->name, f->value));
     }
     return hs_res_header(res, HS_SPAN("Via"), HS_SPAN("1.1 httpshard"));
@@ -190,6 +191,10 @@ static hs_err copy_body(hs_res *res, hs_fetch_res *from)
 static hs_err pass_back(hs_req *req, hs_res *res, hs_fetch_res *from)
 {
     uint64_t length;
+    if (from->status > 599) {
+        hs_res_text(res, 502, HS_SPAN("the upstream has a status that is none"));
+        return HS_OK;
+    }
     HS_TRY(copy_response_fields(res, from, &length));
     if (hs_req_method(req) == HS_METHOD_HEAD)
         length = HS_LENGTH_UNKNOWN; /* there is nothing to count */

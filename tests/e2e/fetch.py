@@ -261,6 +261,28 @@ class Failures(unittest.TestCase):
         self.assertIn("--json", got.stdout)
 
 
+class OddResponses(unittest.TestCase):
+    """More of them, and what others make of them: tests/unit/http_response_table.h."""
+
+    def test_what_browsers_take(self):
+        with Scripted(b"HTTP/1.1 999 Odd\nX: a\n b\x1b[31m\nno field\nContent-Encoding: UTF-8\n"
+                      b"Content-Length: 2, 2\n\nok") as server:
+            got = fetch("-v", server.url)
+        self.assertEqual((got.returncode, got.stdout), (0, "ok"), got.stderr)
+        self.assertIn("< HTTP/1.1 999 Odd\n", got.stderr)
+        self.assertIn("< X: a  b?[31m\n", got.stderr)  # a terminal is not set on fire
+
+    def test_large_heads(self):
+        fields = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(240))
+        head = b"HTTP/1.1 200 OK\r\n" + fields
+        with Scripted(head + b"\r\nok", head + fields + b"\r\nok") as server:
+            got = fetch(server.url)
+            self.assertEqual((got.returncode, got.stdout), (0, "ok"), got.stderr)
+            got = fetch(server.url)
+            self.assertEqual(got.returncode, 1)
+            self.assertIn("head too long", got.stderr)
+
+
 class Redirects(unittest.TestCase):
     MOVED = (b"HTTP/1.1 302 Found\r\nLocation: /next?x\r\nContent-Length: 0\r\n"
              b"Connection: close\r\n\r\n")

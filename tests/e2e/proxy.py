@@ -138,6 +138,26 @@ class BadUpstreams(unittest.TestCase):
         self.assertNotIn("keep-alive", answer.fields)
 
 
+    def test_what_the_client_takes_is_passed_on_as_it_must_be(self):
+        answer = self.answer_with(b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 2, 2\n"
+                                  b"X-Folded: a\n b\nX-Blank : c\nNot a field\nX-Bell: \x07\n\nok")
+        self.assertEqual((answer.status, answer.body), (200, b"ok"))
+        self.assertEqual(answer.fields["content-length"], "2")
+        self.assertEqual(answer.fields["x-folded"], "a  b")
+        self.assertEqual(answer.fields["x-blank"], "c")
+        self.assertNotIn("x-bell", answer.fields)
+
+    def test_a_length_that_chunks_override_is_not_passed_on(self):
+        answer = self.answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"
+                                  b"Transfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\n\r\n")
+        self.assertEqual((answer.status, answer.body), (200, b"ok"))
+        self.assertNotIn("content-length", answer.fields)
+
+    def test_a_status_that_is_none(self):
+        answer = self.answer_with(b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(answer.status, 502)
+
+
 class Fanout(unittest.TestCase):
     def test_all_are_joined(self):
         with Program() as upstream, before(upstream.url, FANOUT) as server:
