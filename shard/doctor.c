@@ -81,7 +81,7 @@ static void look_uring(doctor *d)
 {
     uring_caps caps;
     uring_why why;
-    if (hs_ok(uring_probe(&caps, &why))) {
+    if (hs_ok(uring_probe(d->shards, &caps, &why))) {
         say(d, HS_DOCTOR_FINE, "io_uring", NULL, "works: a ring, and a multishot receive on it");
         look_feature(d, "msg_ring", caps.msg_ring, "shards wake each other from ring to ring",
                      "shards wake each other by eventfd");
@@ -133,10 +133,18 @@ static void look_memlock(doctor *d)
     char soft[32], hard[32];
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
         return;
-    say(d, HS_DOCTOR_FINE, "memlock", NULL,
-        "%s, hard limit %s; rings do not count since Linux 5.12",
-        amount(limit_of(limit.rlim_cur), soft, sizeof soft),
-        amount(limit_of(limit.rlim_max), hard, sizeof hard));
+    uint64_t now = limit_of(limit.rlim_cur);
+    static const char remedy[] = "ulimit -l, or LimitMEMLOCK= of the service";
+    bool short_of = now < d->shards * uring_locked_bytes(false);
+    bool too_few = now < d->shards * uring_locked_bytes(true);
+    /* CAP_IPC_LOCK lifts it, so this is a warning, and the trial of io_uring the verdict. */
+    say(d, short_of ? HS_DOCTOR_WARN : HS_DOCTOR_FINE, "memlock", short_of ? remedy : NULL,
+        "%s, hard limit %s; the rings of %u shards count %llu KiB%s",
+        amount(now, soft, sizeof soft), amount(limit_of(limit.rlim_max), hard, sizeof hard),
+        d->shards, (unsigned long long)(d->shards * uring_locked_bytes(false) >> 10),
+        too_few    ? ": too little even for small ones, epoll is used without CAP_IPC_LOCK"
+        : short_of ? ": smaller ones are made without CAP_IPC_LOCK"
+                   : "");
 }
 
 static void look_files(doctor *d)
@@ -194,7 +202,7 @@ static void look_backend(doctor *d, hs_io_choice io)
 {
     backend b;
     char text[96];
-    hs_err err = backend_choose(io, &b);
+    hs_err err = backend_choose(io, d->shards, &b);
     if (err.code == HS_E_USAGE) {
         say(d, HS_DOCTOR_BAD, "backend", "HS_IO=auto, or none", "HS_IO names no backend");
         return;

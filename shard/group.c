@@ -220,29 +220,13 @@ static hs_log *main_log(hs_group *g)
 static void log_machine(hs_group *g, const hs_topology *t)
 {
     struct utsname u;
-    int rc = uname(&u);
-    HS_ASSERT(rc == 0);
+    bool known = uname(&u) == 0; /* a filter may deny it */
     char io[96];
     backend_text(&g->backend, io, sizeof io);
     hs_log_write(main_log(g), HS_LOG_INFO,
                  "io=%s kernel=%s guard_madv=%s cpus=%u cores=%u nodes=%u quota=%u shards=%u", io,
-                 u.release, stack_light_guards() ? "yes" : "no (mprotect)", t->cpus_len, t->cores,
-                 t->numa_nodes, t->quota_cpus, g->mail.shards);
-}
-
-/* Choose what the shards run on, and say so where it is not what was hoped for. */
-static hs_err choose_backend(hs_group *g)
-{
-    backend *b = &g->backend;
-    hs_err err = backend_choose(g->options.io, b);
-    if (err.code == HS_E_USAGE)
-        hs_log_write(main_log(g), HS_LOG_ERROR, "HS_IO wants auto, uring or epoll");
-    else if (!hs_ok(err))
-        hs_log_write(main_log(g), HS_LOG_ERROR, "%s; to allow: %s", b->why.cause, b->why.remedy);
-    else if (b->fallback)
-        hs_log_write(main_log(g), HS_LOG_WARN, "%s: using epoll; to allow: %s", b->why.cause,
-                     b->why.remedy);
-    return err;
+                 known ? u.release : "unknown", stack_light_guards() ? "yes" : "no (mprotect)",
+                 t->cpus_len, t->cores, t->numa_nodes, t->quota_cpus, g->mail.shards);
 }
 
 static hs_err make_threads(hs_group *g, const hs_topology *t)
@@ -341,6 +325,35 @@ static bool stack_bytes_fit(size_t bytes)
     return bytes == 0 || (bytes >= HS_FIBER_STACK_BYTES_MIN && bytes <= HS_FIBER_STACK_BYTES_MAX);
 }
 
+/* A group on `b`; NULL: on what is chosen, which `b` tells then. */
+static hs_err start_on(const hs_group_options *options, const hs_topology *topology,
+                       uint32_t shards, const backend *given, backend *b, hs_group **group)
+{
+    hs_group *g;
+    HS_TRY(group_create(options, shards, &g));
+    hs_err err = HS_OK;
+    if (given)
+        g->backend = *given;
+    else
+        err = backend_choose(options->io, shards, &g->backend);
+    *b = g->backend;
+    backend_report(&g->backend, err, main_log(g));
+    if (!hs_ok(err)) {
+        free_group(g);
+        return err;
+    }
+    g->memory_bytes = topology->memory_bytes;
+    log_machine(g, topology);
+    err = make_threads(g, topology);
+    if (!hs_ok(err)) {
+        hs_group_stop(g);
+        (void)hs_group_join(g);
+        return err;
+    }
+    *group = g;
+    return HS_OK;
+}
+
 hs_err hs_group_start(const hs_group_options *options, hs_group **group)
 {
     HS_ASSERT(options != NULL);
@@ -352,23 +365,12 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_ENSURE(stack_bytes_fit(options->fiber_stack_bytes), HS_E_USAGE);
     HS_ENSURE(options->blocking_threads <= HS_BLOCKING_THREADS_MAX, HS_E_USAGE);
     HS_ENSURE(options->blocking_queue <= HS_BLOCKING_QUEUE_MAX, HS_E_USAGE);
-    hs_group *g;
-    HS_TRY(group_create(options, shards, &g));
-    hs_err err = choose_backend(g);
-    if (!hs_ok(err)) {
-        free_group(g);
-        return err;
-    }
-    g->memory_bytes = topology.memory_bytes;
-    log_machine(g, &topology);
-    err = make_threads(g, &topology);
-    if (!hs_ok(err)) {
-        hs_group_stop(g);
-        (void)hs_group_join(g);
-        return err;
-    }
-    *group = g;
-    return HS_OK;
+    backend b;
+    hs_err err = start_on(options, &topology, shards, NULL, &b, group);
+    /* The probe had room for a ring, and the shards' rings had not. */
+    if (!hs_ok(err) && backend_fall_back(&b, options->io, err))
+        err = start_on(options, &topology, shards, &b, &b, group);
+    return err;
 }
 
 /* ---- stop ---- */

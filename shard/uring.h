@@ -16,8 +16,9 @@
 
 /* What was found of the kernel once per process. */
 typedef struct uring_caps {
-    bool msg_ring; /* wake by a message between rings; otherwise by eventfd */
-    bool ring_fd;  /* the ring's own file can be registered: a cheaper io_uring_enter */
+    bool msg_ring;    /* wake by a message between rings; otherwise by eventfd */
+    bool ring_fd;     /* the ring's own file can be registered: a cheaper io_uring_enter */
+    uint32_t entries; /* of each ring, so that all of the process may be locked */
 } uring_caps;
 
 /* In which queue an op is: op->list. */
@@ -55,10 +56,13 @@ typedef struct uring {
     struct __kernel_timespec timer_ts;
 } uring;
 
-/* Look at what the kernel can do, and whether it lets us, less what HS_CAPS_DISABLE names: io_uring
- * (all of it), msg_ring, ring_fd. On an error `why` tells the cause and the remedy. Thread: any.
- * Errors: a negated errno of the first call that failed. */
-HS_NODISCARD hs_err uring_probe(uring_caps *caps, uring_why *why);
+/* Look at what the kernel can do for so many rings, and whether it lets us, less what
+ * HS_CAPS_DISABLE names: io_uring (all of it), msg_ring, ring_fd. On an error `why` tells the cause
+ * and the remedy. Thread: any. Errors: a negated errno of the first call that failed. */
+HS_NODISCARD hs_err uring_probe(uint32_t rings, uring_caps *caps, uring_why *why);
+
+/* How many bytes a ring counts against RLIMIT_MEMLOCK, as it is by default, or at its smallest. */
+uint64_t uring_locked_bytes(bool smallest);
 
 /* Make a ring for the calling thread, which alone may use it. Errors as uring_probe. */
 HS_NODISCARD hs_err uring_create(const hs_mem *mem, const uring_caps *caps, hs_io **out);

@@ -5,9 +5,12 @@
 #include "uring.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hs_caps.h"
@@ -20,25 +23,60 @@
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |           \
      IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP)
 #define SQ_ENTRIES_MIN 64
+#define CQ_PER_SQ (HS_CQ_ENTRIES / HS_SQ_ENTRIES)
 
-/* Older kernels count the ring to RLIMIT_MEMLOCK: a smaller one may still fit. */
-static int make_ring(struct io_uring *ring, unsigned entries, unsigned entries_min)
+static int make_ring(struct io_uring *ring, unsigned entries)
 {
-    int rc;
-    do {
-        struct io_uring_params params = {.flags = RING_FLAGS,
-                                         .cq_entries = HS_CQ_ENTRIES / HS_SQ_ENTRIES * entries};
-        rc = io_uring_queue_init_params(entries, ring, &params);
-        entries /= 2;
-    } while (rc == -ENOMEM && entries >= entries_min);
-    return rc;
+    struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = CQ_PER_SQ * entries};
+    return io_uring_queue_init_params(entries, ring, &params);
 }
+
+/* ---- memory that is locked ---- */
+
+/* What a ring and its buffers count against RLIMIT_MEMLOCK, in whole pages: entries, completions,
+ * heads and the index, and the ring of buffers. */
+static uint64_t locked_bytes(unsigned entries)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t sqes = entries * sizeof(struct io_uring_sqe);
+    uint64_t rings = CQ_PER_SQ * entries * sizeof(struct io_uring_cqe) + entries * 4 + 256;
+    uint64_t bufs = HS_RBUFS_MAX * sizeof(struct io_uring_buf);
+    return (sqes + page - 1) / page * page + (rings + page - 1) / page * page +
+           (bufs + page - 1) / page * page;
+}
+
+uint64_t uring_locked_bytes(bool smallest)
+{
+    return locked_bytes(smallest ? SQ_ENTRIES_MIN : HS_SQ_ENTRIES);
+}
+
+/* CAP_IPC_LOCK lifts the limit. */
+static bool may_lock_all(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return syscall(SYS_capget, &header, data) == 0 && (data[0].effective >> CAP_IPC_LOCK & 1);
+}
+
+/* The rings of a process share what it may lock: the largest size that all of them can have. */
+static unsigned entries_of(uint32_t rings)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || may_lock_all())
+        return HS_SQ_ENTRIES;
+    unsigned entries = HS_SQ_ENTRIES;
+    while (entries > SQ_ENTRIES_MIN && locked_bytes(entries) > limit.rlim_cur / rings)
+        entries /= 2;
+    return entries;
+}
+
+/* ---- probes ---- */
 
 /* Send a message from one ring to another and see that it arrives. */
 static bool try_msg_ring(struct io_uring *from)
 {
     struct io_uring to;
-    if (make_ring(&to, 2, 2) != 0)
+    if (make_ring(&to, 2) != 0)
         return false;
     bool arrived = false;
     struct io_uring_sqe *sqe = io_uring_get_sqe(from);
@@ -113,13 +151,14 @@ static int try_recv(struct io_uring *ring, const char **call)
     return rc;
 }
 
-hs_err uring_probe(uring_caps *caps, uring_why *why)
+hs_err uring_probe(uint32_t rings, uring_caps *caps, uring_why *why)
 {
+    HS_ASSERT(rings > 0);
     struct io_uring ring;
     const char *call = "io_uring_setup";
-    *caps = (uring_caps){0};
+    *caps = (uring_caps){.entries = entries_of(rings)};
     bool off = hs_caps_off("io_uring");
-    int rc = off ? -EOPNOTSUPP : make_ring(&ring, 4, 4);
+    int rc = off ? -EOPNOTSUPP : make_ring(&ring, 4);
     if (rc != 0) {
         uring_explain(why, call, rc);
         return hs_err_of(rc);
@@ -143,15 +182,19 @@ static void init_lists(uring *u)
     u->ended.id = URING_LIST_ENDED;
 }
 
-/* The parts that need the ring; on an error the caller undoes everything. */
-static int fill_ring(uring *u)
+/* A ring and its buffers of this size, or nothing. */
+static int fill_ring(uring *u, unsigned entries)
 {
-    int rc = 0;
+    int rc = make_ring(&u->ring, entries);
+    if (rc != 0)
+        return rc;
+    u->bufs = io_uring_setup_buf_ring(&u->ring, HS_RBUFS_MAX, 0, 0, &rc);
+    if (!u->bufs) {
+        io_uring_queue_exit(&u->ring);
+        return rc;
+    }
     if (u->caps.ring_fd && io_uring_register_ring_fd(&u->ring) != 1)
         u->caps.ring_fd = false;
-    u->bufs = io_uring_setup_buf_ring(&u->ring, HS_RBUFS_MAX, 0, 0, &rc);
-    if (!u->bufs)
-        return rc;
     uring_provide(u);
     return 0;
 }
@@ -173,16 +216,15 @@ hs_err uring_create(const hs_mem *mem, const uring_caps *caps, hs_io **out)
         hs_mem_give(mem, u, sizeof *u, HS_CACHE_LINE);
         return err;
     }
-    int rc = make_ring(&u->ring, HS_SQ_ENTRIES, SQ_ENTRIES_MIN);
+    /* Other processes of the user lock memory, too: a smaller ring may still fit. */
+    unsigned entries = u->caps.entries;
+    int rc = fill_ring(u, entries);
+    while (rc == -ENOMEM && (entries /= 2) >= SQ_ENTRIES_MIN)
+        rc = fill_ring(u, entries);
     if (rc != 0) {
         rbuf_fini(&u->rbuf);
         (void)close(u->eventfd);
         hs_mem_give(mem, u, sizeof *u, HS_CACHE_LINE);
-        return hs_err_of(rc);
-    }
-    rc = fill_ring(u);
-    if (rc != 0) {
-        uring_ops.destroy(&u->io);
         return hs_err_of(rc);
     }
     *out = &u->io;

@@ -4,9 +4,11 @@ Each denial is a seccomp filter, as container runtimes have them; each feature i
 HS_CAPS_DISABLE. Every case is a whole server with real connections.
 """
 
+import ctypes
 import glob
 import os
 import re
+import resource
 import subprocess
 import unittest
 
@@ -18,6 +20,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LISTEN = ("--listen", "127.0.0.1:0")
 TEXT = b"Hello, World!"
 FILTER = "a seccomp profile with io_uring_setup, io_uring_enter and io_uring_register"
+
+PR_CAPBSET_DROP = 24
 
 # What is denied, the cause that is told, and the remedy.
 DENIALS = (
@@ -56,6 +60,15 @@ def switches():
         with open(path, encoding="utf-8") as file:
             found.update(re.findall(r'\bhs_caps_off\("(\w+)"\)', file.read()))
     return sorted(found)
+
+
+def lock_at_most(kib):
+    """What runs in the child: so much memory may be locked, as for any user."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (kib * 1024, kib * 1024))
+        # CAP_IPC_LOCK (14) would lift the limit; an exec goes without what is not in this set.
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, 14, 0, 0, 0)
+    return limit
 
 
 class Serves(unittest.TestCase):
@@ -250,6 +263,25 @@ class Doctor(unittest.TestCase):
         got = run([program.PROGRAM, "doctor", "--help"])
         self.assertEqual(got.returncode, 0)
         self.assertTrue(got.stdout.startswith("usage: httpshard doctor"))
+
+
+class LockedMemory(Serves):
+    """RLIMIT_MEMLOCK, which a ring and its buffers count against."""
+
+    def test_a_server_starts_whatever_may_be_locked(self):
+        uring = have_uring()
+        for kib in (8, 16, 32, 64, 96, 128, 192, 256, 8192):
+            with self.subTest(kib=kib), Program(cores=2, preexec=lock_at_most(kib),
+                                                env=environment()) as server:
+                self.smoke(server)
+                said = server.said()
+                if "io=epoll" in said and uring:
+                    self.assertRegex(said, r"ENOMEM: using epoll; to allow: .*ulimit -l")
+
+    def test_many_shards_share_what_may_be_locked(self):
+        with Program(cores=64, preexec=lock_at_most(8192), env=environment()) as server:
+            self.smoke(server)
+            self.assertEqual("io=epoll" in server.said(), not have_uring())
 
 
 if __name__ == "__main__":

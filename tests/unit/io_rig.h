@@ -25,7 +25,7 @@ static inline hs_io *make_backend(hs_io_choice choice)
 {
     backend b;
     hs_io *io;
-    if (!hs_ok(backend_choose(choice, &b)))
+    if (!hs_ok(backend_choose(choice, 1, &b)))
         cr_skip_test("%s", b.why.cause);
     cr_assert(hs_ok(backend_create(&b, hs_mem_system(), &io)));
     cr_assert_str_eq(io->ops->name, b.kind == HS_IO_URING ? "uring" : "epoll");

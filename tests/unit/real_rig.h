@@ -45,7 +45,7 @@ static inline hs_err real_make_uring(const hs_mem *mem, hs_io **io)
 {
     uring_caps caps;
     uring_why why;
-    hs_err err = uring_probe(&caps, &why);
+    hs_err err = uring_probe(1, &caps, &why);
     if (!hs_ok(err))
         cr_skip_test("%s", why.cause);
     return uring_create(mem, &caps, io);

@@ -10,14 +10,14 @@ static hs_io_choice chosen(hs_io_choice wanted, const char *said)
 {
     backend b;
     cr_assert_eq(said ? setenv("HS_IO", said, 1) : unsetenv("HS_IO"), 0);
-    cr_assert(hs_ok(backend_choose(wanted, &b)));
+    cr_assert(hs_ok(backend_choose(wanted, 1, &b)));
     return b.kind;
 }
 
 static bool have_uring(void)
 {
     backend b;
-    return hs_ok(backend_choose(HS_IO_URING, &b));
+    return hs_ok(backend_choose(HS_IO_URING, 1, &b));
 }
 
 Test(shard_backend, the_option_comes_first_then_the_environment_then_what_works)
@@ -34,7 +34,7 @@ Test(shard_backend, the_option_comes_first_then_the_environment_then_what_works)
     }
     cr_assert_eq(setenv("HS_IO", "nonsense", 1), 0);
     backend b;
-    cr_assert_eq(backend_choose(HS_IO_AUTO, &b).code, HS_E_USAGE);
+    cr_assert_eq(backend_choose(HS_IO_AUTO, 1, &b).code, HS_E_USAGE);
 }
 
 Test(shard_backend, choices_are_told_by_their_words)
@@ -58,15 +58,15 @@ Test(shard_backend, without_io_uring_auto_falls_back_and_uring_fails)
     backend b;
     char text[96];
     cr_assert_eq(setenv("HS_CAPS_DISABLE", "io_uring", 1), 0);
-    cr_assert(hs_ok(backend_choose(HS_IO_AUTO, &b)));
+    cr_assert(hs_ok(backend_choose(HS_IO_AUTO, 1, &b)));
     cr_assert_eq(b.kind, HS_IO_EPOLL);
     cr_assert(b.fallback);
     cr_assert_str_eq(b.why.cause, "io_uring_setup: EOPNOTSUPP (io_uring in HS_CAPS_DISABLE)");
     cr_assert_str_eq(b.why.remedy, "take it out of HS_CAPS_DISABLE");
     backend_text(&b, text, sizeof text);
     cr_assert_str_eq(text, "epoll");
-    cr_assert_eq(backend_choose(HS_IO_URING, &b).code, -EOPNOTSUPP);
-    cr_assert(hs_ok(backend_choose(HS_IO_EPOLL, &b)));
+    cr_assert_eq(backend_choose(HS_IO_URING, 1, &b).code, -EOPNOTSUPP);
+    cr_assert(hs_ok(backend_choose(HS_IO_EPOLL, 1, &b)));
     cr_assert_not(b.fallback); /* it is what was asked for */
 }
 

@@ -181,7 +181,7 @@ static int take_all(void)
 Test(shard_io_epoll, no_files_left)
 {
     backend b;
-    cr_assert(hs_ok(backend_choose(HS_IO_EPOLL, &b)));
+    cr_assert(hs_ok(backend_choose(HS_IO_EPOLL, 1, &b)));
     const rlim_t most = 64;
     struct rlimit limit = {most, most};
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -71,7 +71,7 @@ static int lowest_free_fd(void)
 Test(shard_io_kernel_wait, memory_fails)
 {
     backend b;
-    cr_assert(hs_ok(backend_choose(HS_IO_AUTO, &b)));
+    cr_assert(hs_ok(backend_choose(HS_IO_AUTO, 1, &b)));
     int before = lowest_free_fd();
     for (uint32_t n = 0;; n++) {
         fail_mem f = {.left = n};

@@ -150,11 +150,11 @@ Test(shard_io_uring, capabilities_are_switched_off_by_name)
     uring_caps all, caps;
     uring_why why;
     cr_assert_eq(unsetenv("HS_CAPS_DISABLE"), 0);
-    if (!hs_ok(uring_probe(&all, &why)))
+    if (!hs_ok(uring_probe(1, &all, &why)))
         cr_skip_test("%s", why.cause);
     for (size_t i = 0; i < HS_ARRAY_LEN(rows); i++) {
         cr_assert_eq(setenv("HS_CAPS_DISABLE", rows[i].list, 1), 0);
-        cr_assert(hs_ok(uring_probe(&caps, &why)));
+        cr_assert(hs_ok(uring_probe(1, &caps, &why)));
         cr_assert_eq(caps.msg_ring, all.msg_ring && !rows[i].msg_ring, "%s", rows[i].list);
         cr_assert_eq(caps.ring_fd, all.ring_fd && !rows[i].ring_fd, "%s", rows[i].list);
     }

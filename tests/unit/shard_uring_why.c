@@ -26,7 +26,7 @@ Test(shard_uring_why, what_is_switched_off_is_not_tried)
     uring_caps caps;
     uring_why why;
     cr_assert_eq(setenv("HS_CAPS_DISABLE", "io_uring", 1), 0);
-    cr_assert_eq(uring_probe(&caps, &why).code, -EOPNOTSUPP);
+    cr_assert_eq(uring_probe(1, &caps, &why).code, -EOPNOTSUPP);
     cr_assert_str_eq(why.cause, "io_uring_setup: EOPNOTSUPP (io_uring in HS_CAPS_DISABLE)");
     cr_assert_str_eq(why.remedy, "take it out of HS_CAPS_DISABLE");
     cr_assert_not(caps.msg_ring || caps.ring_fd);
