@@ -151,6 +151,16 @@ static bool is_public_suffix(hs_span domain)
     return list ? psl_is_public_suffix(list, name) != 0 : !strchr(name, '.');
 }
 
+/* No name in DNS has an empty label but the root at its end (RFC 1035 section 3.1): "co.uk..",
+ * which no list has, would be as public as "co.uk". */
+static bool has_empty_label(hs_span domain)
+{
+    for (size_t i = 0; i < domain.len; i++)
+        if (domain.ptr[i] == '.' && (i == 0 || domain.ptr[i - 1] == '.'))
+            return true;
+    return false;
+}
+
 /* ---- what may come in ---- */
 
 /* Steps 8 to 10: whom it is for. */
@@ -162,7 +172,7 @@ static hs_err judge_domain(hs_cookie *c, const cookie_text *t, const hs_url *url
     c->host_only = true;
     if (domain.len == 0)
         return HS_OK;
-    HS_ENSURE(domain.len <= DOMAIN_BYTES_MAX, HS_E_FORBIDDEN);
+    HS_ENSURE(domain.len <= DOMAIN_BYTES_MAX && !has_empty_label(domain), HS_E_FORBIDDEN);
     if (is_name && is_public_suffix(domain)) {
         HS_ENSURE(hs_span_eq_nocase(domain, url->host), HS_E_FORBIDDEN);
         return HS_OK; /* for itself alone, as everybody else under it is a stranger */

@@ -126,6 +126,87 @@ static hs_err read_one(proxy *out, hs_arena *arena, hs_span text, const char *na
     return HS_OK;
 }
 
+/* ---- names in other letters than ASCII ---- */
+
+/* Whether `c` stands between two patterns of a list. */
+static bool is_between(uint8_t c)
+{
+    return c == ',' || c == ' ' || c == '\t';
+}
+
+/* The first pattern of a list, which may be empty. */
+static hs_span first_pattern(hs_span list)
+{
+    size_t len = 0;
+    while (len < list.len && !is_between(list.ptr[len]))
+        len++;
+    return hs_span_of(list.ptr, len);
+}
+
+static bool is_ascii(hs_span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* The host of a pattern as a URL has it, by A-labels (RFC 5890): what is before it, such as "*.",
+ * and behind it, such as ":80", stays. A pattern that is no name stays as it is. Errors: -ENOMEM.
+ */
+static hs_err normal_pattern(hs_arena *arena, hs_span pattern, hs_span *out)
+{
+    size_t from = hs_span_starts(pattern, HS_SPAN("*.")) ? 2 : pattern.ptr[0] == '.';
+    const uint8_t *colon = memrchr(pattern.ptr, ':', pattern.len);
+    size_t until = colon ? (size_t)(colon - pattern.ptr) : pattern.len;
+    hs_url url;
+    *out = pattern;
+    if (is_ascii(pattern) || until <= from)
+        return HS_OK;
+    size_t host_len = until - from, behind = pattern.len - until;
+    uint8_t *text = hs_arena_take(arena, pattern.len + 7 + PROXY_HOST_BYTES_MAX);
+    HS_ENSURE(text, -ENOMEM);
+    memcpy(text, "http://", 7);
+    memcpy(text + 7, pattern.ptr + from, host_len);
+    hs_err err = hs_url_parse(&url, arena, hs_span_of(text, 7 + host_len), NULL);
+    HS_ENSURE(err.code != -ENOMEM, -ENOMEM);
+    if (!hs_ok(err) || url.host.len > PROXY_HOST_BYTES_MAX)
+        return HS_OK;
+    memcpy(text, pattern.ptr, from);
+    memcpy(text + from, url.host.ptr, url.host.len);
+    memcpy(text + from + url.host.len, pattern.ptr + until, behind);
+    *out = hs_span_of(text, from + url.host.len + behind);
+    return HS_OK;
+}
+
+/* All patterns of a list. */
+static hs_err read_none(hs_span *out, hs_arena *arena, hs_span list)
+{
+    if (is_ascii(list))
+        return list.len > 0 ? hs_arena_copy(arena, list, out) : HS_OK;
+    size_t max = 0;
+    for (hs_span left = list; left.len > 0;) {
+        hs_span pattern = first_pattern(left);
+        max += pattern.len + 1 + (is_ascii(pattern) ? 0 : PROXY_HOST_BYTES_MAX);
+        left = hs_span_from(left, HS_MIN(pattern.len + 1, left.len));
+    }
+    uint8_t *text = hs_arena_take(arena, max), *at = text;
+    HS_ENSURE(text, -ENOMEM);
+    while (list.len > 0) {
+        hs_span pattern = first_pattern(list);
+        list = hs_span_from(list, HS_MIN(pattern.len + 1, list.len));
+        if (pattern.len == 0)
+            continue;
+        HS_TRY(normal_pattern(arena, pattern, &pattern));
+        HS_ASSERT(pattern.len + 1 <= max - (size_t)(at - text));
+        memcpy(at, pattern.ptr, pattern.len);
+        at += pattern.len;
+        *at++ = ',';
+    }
+    *out = hs_span_of(text, (size_t)(at - text));
+    return HS_OK;
+}
+
 hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env, bool tls)
 {
     HS_ASSERT(env != NULL);
@@ -138,7 +219,7 @@ hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env, b
     one = first_of(env, "https_proxy", "HTTPS_PROXY", &name);
     HS_TRY(read_one(&out->https, arena, one.len ? one : all, one.len ? name : name_all, tls));
     one = first_of(env, "no_proxy", "NO_PROXY", &name);
-    return one.len > 0 ? hs_arena_copy(arena, one, &out->none) : HS_OK;
+    return read_none(&out->none, arena, one);
 }
 
 /* ---- whom no proxy is for ---- */
@@ -228,12 +309,10 @@ static bool matches(hs_span pattern, const hs_url *url)
 static bool is_excepted(hs_span list, const hs_url *url)
 {
     while (list.len > 0) {
-        size_t len = 0;
-        while (len < list.len && !memchr(", \t", list.ptr[len], 3))
-            len++;
-        if (len > 0 && matches(hs_span_of(list.ptr, len), url))
+        hs_span pattern = first_pattern(list);
+        if (pattern.len > 0 && matches(pattern, url))
             return true;
-        list = hs_span_from(list, HS_MIN(len + 1, list.len));
+        list = hs_span_from(list, HS_MIN(pattern.len + 1, list.len));
     }
     return false;
 }

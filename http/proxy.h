@@ -38,9 +38,9 @@ HS_NODISCARD hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *
 
 /* The proxy for an http or https URL, which may have a fault, or NULL: straight to the host. The
  * rules of no_proxy are curl's: a list with commas or spaces; "*" is every host; a name is that
- * host and all below it, with or without a leading dot; an address is itself, 10.0.0.0/8 a network
- * of addresses as the URL has them (no name is looked up); with ":port" behind, it is that port
- * alone. */
+ * host and all below it, with or without a leading dot and the root's at its end, and in any
+ * letters (IDNA); an address is itself, 10.0.0.0/8 a network of addresses as the URL has them (no
+ * name is looked up); with ":port" behind, it is that port alone. */
 const proxy *proxy_for(const proxy_set *set, const hs_url *url);
 
 /* The head of a CONNECT for `host` (of IPv6 in brackets) and `port` through `via`, in `arena`; *out

@@ -266,6 +266,74 @@ static const struct {
     {"*.example.com", "http://a.example.com/", true},
     {"example.com.", "http://example.com/", true},
     {"example.com", "http://example.com./", true},
+    {"example.com.", "http://example.com./", true},
+    {"EXAMPLE.com.", "http://a.Example.COM./", true},
+    {".example.com.", "http://a.example.com/", true},
+    {"example.com", "http://a.example.com./", true},
+    {"example.com:80", "http://example.com./", true},
+    {"example.com.:80", "http://example.com/", true},
+    {"b\xc3\xbc"
+     "cher.test",
+     "http://b\xc3\xbc"
+     "cher.test/",
+     true},
+    {"b\xc3\xbc"
+     "cher.test",
+     "http://xn--bcher-kva.test/", true},
+    {"b\xc3\xbc"
+     "cher.test",
+     "http://b\xc3\xbc"
+     "cher.test./",
+     true},
+    {"b\xc3\xbc"
+     "cher.test.",
+     "http://xn--bcher-kva.test/", true},
+    {"xn--bcher-kva.test",
+     "http://b\xc3\xbc"
+     "cher.test/",
+     true},
+    {"XN--BCHER-KVA.Test",
+     "http://b\xc3\x9c"
+     "cher.test/",
+     true},
+    {"B\xc3\x9c"
+     "CHER.TEST",
+     "http://a.b\xc3\xbc"
+     "cher.test/",
+     true},
+    {"x,*.b\xc3\xbc"
+     "cher.test y",
+     "http://a.b\xc3\xbc"
+     "cher.test/",
+     true},
+    {".b\xc3\xbc"
+     "cher.test:80 y",
+     "http://b\xc3\xbc"
+     "cher.test/",
+     true},
+    {".b\xc3\xbc"
+     "cher.test:81 y",
+     "http://b\xc3\xbc"
+     "cher.test/",
+     false},
+    {"b\xc3\xbc"
+     "cher.test, y",
+     "http://y/", true},
+    {"b\xc3\xbc"
+     "cher\xe3\x80\x82test",
+     "http://b\xc3\xbc"
+     "cher.test/",
+     true},
+    {"\xff\xfe, b\xc3\xbc, y", "http://y/", true},
+    {".\xc3\xbc", "http://xn--tda/", true},
+    {"b\xc3\xbc"
+     "cher.test",
+     "http://bucher.test/", false},
+    {"example.com..", "http://example.com/", false},
+    {"example.com", "http://example.com../", false},
+    {"..", "http://example.com./", false},
+    {"example..com", "http://example.com/", false},
+    {"*..", "http://example.com./", false},
     {"example.com", "http://notexample.com/", false},
     {"example.com", "http://example.com.evil/", false},
     {"example.com", "http://com/", false},
@@ -439,7 +507,8 @@ static hs_err scene_in(hs_arena *in)
     hs_span out;
     static proxy_answer a;
     HS_TRY(proxy_set_read(
-        &set, in, ENV("http_proxy=u:p@proxy:1", "https_proxy=ftp://q", "no_proxy=x"), true));
+        &set, in, ENV("http_proxy=u:p@proxy:1", "https_proxy=ftp://q", "no_proxy=x,\xc3\xbc,y"),
+        true));
     HS_TRY(proxy_connect_head(in, HS_SPAN("h"), 1, &set.http, HS_SPAN(""), &out));
     proxy_answer_init(&a, in);
     return proxy_answer_read(&a, HS_SPAN("HTTP/1.1 200 OK\r\n\r\n"));

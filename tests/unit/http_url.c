@@ -74,6 +74,39 @@ Test(http_url, an_origin_is_scheme_host_and_port)
     cr_assert_not(hs_url_same_origin(&file, &file));
 }
 
+/* Names are compared as the URL Standard makes them: without case, by A-labels; the root's dot
+ * makes another origin, as it does in browsers. */
+Test(http_url, an_origin_is_of_one_host)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } pairs[] = {
+        {"http://a.test/", "http://A.TEST:80/x", true},
+        {"http://b\xc3\xbc"
+         "cher.test",
+         "http://XN--BCHER-KVA.Test/", true},
+        {"http://b\xc3\xbc"
+         "cher.test",
+         "http://B\xc3\x9c"
+         "CHER.TEST/",
+         true},
+        {"http://a.test./", "http://A.test./", true},
+        {"http://a.test/", "http://a.test./", false},
+        {"http://a.test./", "http://a.test../", false},
+        {"http://a.test/", "http://a..test/", false},
+        {"http://127.0.0.1/", "http://127.1./", true},
+        {"http://127.0.0.1/", "http://0x7f000001/", true},
+        {"http://[::1]/", "http://[0:0::1]/", true},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(pairs); i++) {
+        hs_url a, b;
+        cr_assert(hs_ok(hs_url_parse(&a, &arena, hs_span_str(pairs[i].a), NULL)), "%s", pairs[i].a);
+        cr_assert(hs_ok(hs_url_parse(&b, &arena, hs_span_str(pairs[i].b), NULL)), "%s", pairs[i].b);
+        cr_assert_eq(hs_url_same_origin(&a, &b), pairs[i].same, "%s %s", pairs[i].a, pairs[i].b);
+    }
+}
+
 Test(http_url, a_url_above_the_limit_is_refused)
 {
     static char text[HS_URL_BYTES_MAX + 2];

@@ -30,6 +30,18 @@ Test(tls_names, names_are_compared_without_case_and_as_a_whole)
     cr_assert(is_for("a.test b.test", "b.test"));
     cr_assert(is_for("A.Test", "a.tEST"));
     cr_assert(is_for("a.test", "a.test."));
+    cr_assert(is_for("a.test.", "a.test"));
+    cr_assert(is_for("A.test.", "a.test."));
+    cr_assert(is_for("xn--bcher-kva.test", "XN--BCHER-KVA.TEST."));
+    cr_assert(is_for("*.TEST.xn--p1ai.", "b.test.xn--p1ai"));
+    cr_assert_not(is_for("a.test", "a.test.."));
+    cr_assert_not(is_for("a.test..", "a.test."));
+    cr_assert_not(is_for("a..test", "a..test"));
+    cr_assert_not(is_for("*..test", "a..test"));
+    cr_assert_not(is_for("*.b.test", ".b.test."));
+    cr_assert_not(is_for("*.test.", "a.test.")); /* the root's dot makes no second label */
+    cr_assert_not(is_for(".", "."));
+    cr_assert_not(is_for("a.test", "."));
     cr_assert_not(is_for("a.test", "aa.test"));
     cr_assert_not(is_for("a.test", "x.a.test"));
     cr_assert_not(is_for("a.test", ""));
