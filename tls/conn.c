@@ -157,7 +157,24 @@ static size_t tls_unsent(const hs_stream *s)
 static uint32_t tls_sent(const hs_stream *s)
 {
     const tls_conn *c = conn_of(s);
-    return c->plain ? hs_stream_sent(c->plain) : 0;
+    return c->sent_fixed ? c->sent : hs_stream_sent(c->plain);
+}
+
+/* What was sent until here is all that ever will have been. */
+static void fix_sent(tls_conn *c)
+{
+    if (c->sent_fixed)
+        return;
+    c->sent = hs_stream_sent(c->plain);
+    c->sent_fixed = true;
+}
+
+/* The same, where nothing of the user's waits any more: the alert that follows is not the user's,
+ * and who asks whether a request has left must not take it for a part of that. */
+static void fix_sent_if_idle(tls_conn *c)
+{
+    if (c->plain && c->out.len == 0 && hs_stream_unsent(c->plain) == 0)
+        fix_sent(c);
 }
 
 /* Encrypt and send. False: it has died. */
@@ -192,6 +209,7 @@ static void close_step(tls_conn *c)
     HS_ASSERT(c->state == TLS_CLOSING);
     if (!push(c) || c->out.len > 0)
         return;
+    fix_sent_if_idle(c);
     /* It is the last record; whether it could be sent makes no difference to what follows. */
     (void)wolfSSL_shutdown(c->ssl);
     stop(c);
@@ -236,7 +254,7 @@ static void tls_resume(hs_stream *s)
     tls_conn *c = conn_of(s);
     c->paused = false;
     c->taken = true;
-    if (c->plain)
+    if (c->plain && !c->blocked)
         hs_stream_resume(c->plain);
     bool rest = c->ssl && (c->held.len > 0 || wolfSSL_pending(c->ssl) > 0 || c->plain_end);
     if (!c->plain || rest)
@@ -259,6 +277,7 @@ static const hs_stream_ops stream_ops = {
 /* The peer is gone without a word. */
 static void truncated(tls_conn *c)
 {
+    fix_sent_if_idle(c);
     (void)wolfSSL_shutdown(c->ssl);
     tls_conn_fail(c, hs_err_of(HS_E_TRUNCATED));
 }
@@ -296,12 +315,35 @@ static void hold_rest(tls_conn *c)
         tls_conn_die(c, err);
 }
 
+/* The peer makes us send and does not read: nothing more of it is read until it does. */
+static void block(tls_conn *c)
+{
+    if (c->blocked || !tls_replies_wait(c))
+        return;
+    c->blocked = true;
+    hs_stream_pause(c->plain);
+}
+
+static void unblock(tls_conn *c)
+{
+    if (!c->blocked)
+        return;
+    c->blocked = false;
+    c->replies = 0;
+    if (c->paused)
+        return;
+    hs_stream_resume(c->plain);
+    again(c);
+}
+
 void tls_conn_input(tls_conn *c)
 {
-    if (c->state == TLS_OPEN && !c->paused && !c->end_heard) {
+    if (c->state == TLS_OPEN && !c->paused && !c->blocked && !c->end_heard) {
         while (input_step(c))
             continue;
-        if (c->state == TLS_OPEN && c->plain_end && !c->paused && !c->end_heard)
+        if (c->state == TLS_OPEN)
+            block(c);
+        if (c->state == TLS_OPEN && c->plain_end && !c->paused && !c->blocked && !c->end_heard)
             truncated(c);
     }
     if (c->state != TLS_OPEN || c->end_heard) {
@@ -352,7 +394,10 @@ static void on_drained(hs_stream *plain)
         close_step(c);
         return;
     }
-    if (c->state != TLS_OPEN || !push(c))
+    if (c->state != TLS_OPEN)
+        return;
+    unblock(c);
+    if (!push(c))
         return;
     if (c->out.len == 0 && hs_stream_low(plain))
         c->s.events->drained(&c->s);
@@ -362,6 +407,7 @@ static void on_closed(hs_stream *plain, hs_err why)
 {
     tls_conn *c = plain->owner;
     HS_ASSERT(c->plain == plain);
+    fix_sent(c);
     c->plain = NULL;
     if (!hs_ok(why))
         set_why(c, why);
@@ -396,4 +442,5 @@ void tls_conn_open(tls_conn *c)
     HS_ASSERT(c->state == TLS_HANDSHAKE);
     HS_ASSERT(c->ssl != NULL);
     c->state = TLS_OPEN;
+    c->replies = 0; /* the handshake's messages are no such */
 }

@@ -6,7 +6,13 @@
  *
  * Sizes. A receiver can use nothing of a record before its last byte is there, so after a pause
  * records fit a segment each, until about what a new connection may have in flight is out (RFC
- * 6928); from then on they are as large as can be, which costs the least. */
+ * 6928); from then on they are as large as can be, which costs the least.
+ *
+ * Replies. A peer can make wolfSSL send: a KeyUpdate for each of its own (RFC 8446 section 4.6.3),
+ * a no_renegotiation alert for each ClientHello or HelloRequest of TLS 1.2. One that never reads
+ * would have them queued without limit. They are counted, and past TLS_REPLIES_MAX nothing more is
+ * read until the queue has drained. What the user has queued does not count: it is the user's to
+ * bound, and a client that sends much must still see an early response. */
 #include "tls.h"
 
 #define RECORD_SMALL 1300
@@ -19,6 +25,8 @@ int tls_io_recv(WOLFSSL *ssl, char *out, int room, void *ctx)
     size_t n = (size_t)room;
     (void)ssl;
     HS_ASSERT(room > 0);
+    if (HS_UNLIKELY(c->replies > 0) && c->state == TLS_OPEN && tls_replies_wait(c))
+        return WOLFSSL_CBIO_ERR_WANT_READ;
     if (c->held.len > 0) {
         n = HS_MIN(n, c->held.head->len);
         memcpy(out, c->held.head->data, n);
@@ -44,6 +52,8 @@ int tls_io_send(WOLFSSL *ssl, char *bytes, int len, void *ctx)
         err = hs_chain_append(out, hs_shard_chunks(c->s.shard), hs_span_of(bytes, (size_t)len));
     else if (!c->plain || !hs_stream_writable(c->plain))
         err = hs_err_of(HS_E_CLOSED);
+    if (hs_ok(err) && !c->sealing)
+        c->replies += (uint32_t)len;
     if (hs_ok(err))
         return len;
     c->io_why = (int16_t)err.code;
@@ -93,7 +103,9 @@ hs_err tls_seal(tls_conn *c)
     while (c->out.len > 0 && !hs_stream_full(c->plain)) {
         hs_span record = gather(c, record_room(c));
         HS_ASSERT(record.len > 0);
+        c->sealing = true;
         int rc = wolfSSL_write(c->ssl, record.ptr, (int)record.len);
+        c->sealing = false;
         if (rc <= 0)
             return tls_err_of(c, wolfSSL_get_error(c->ssl, rc));
         HS_ASSERT((size_t)rc == record.len);
@@ -102,6 +114,13 @@ hs_err tls_seal(tls_conn *c)
         hs_chain_consume(&c->out, hs_shard_chunks(c->s.shard), record.len);
     }
     return HS_OK;
+}
+
+bool tls_replies_wait(tls_conn *c)
+{
+    if (!c->plain || hs_stream_unsent(c->plain) == 0)
+        c->replies = 0;
+    return c->replies >= TLS_REPLIES_MAX;
 }
 
 tls_read tls_unseal(tls_conn *c, size_t *len, hs_err *err)

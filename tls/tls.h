@@ -26,6 +26,9 @@
 /* A ClientHello, with the heads of its records. */
 #define TLS_HELLO_BYTES_MAX 20480
 #define TLS_NAMES_MAX 128 /* of one certificate */
+/* What wolfSSL answers by itself while it reads, such as a KeyUpdate to a KeyUpdate, may wait for
+ * this much; then reading stops until the peer has taken it. */
+#define TLS_REPLIES_MAX 4096
 /* By how much the clocks of a responder and ours may differ. */
 #define TLS_OCSP_SKEW_S 300
 /* What a server may be given to staple. */
@@ -133,6 +136,8 @@ struct tls_conn {
     uint64_t wrote_ns;   /* when a record was written last */
     uint32_t flight;     /* plaintext of the records since a pause, as far as it matters */
     uint32_t slot_bytes; /* 0: from tls->conns; else from the shard's memory */
+    uint32_t replies;    /* bytes of records that nobody asked for since the queue was empty */
+    uint32_t sent;       /* what hs_stream_sent says once it is final */
     uint8_t state;       /* tls_state */
     bool paused : 1;
     bool taken : 1;      /* the user has it */
@@ -141,6 +146,9 @@ struct tls_conn {
     bool orphan : 1;     /* its handshake failed: nobody will ever have it */
     bool failed : 1;     /* `why` is set, and is an error */
     bool ticket_new : 1; /* of a client: its session is one that can be resumed */
+    bool sealing : 1;    /* what wolfSSL sends is the user's */
+    bool blocked : 1;    /* reading waits until the replies have left */
+    bool sent_fixed : 1; /* `sent` is final */
     int16_t why;
     int16_t io_why; /* why the plain stream took no bytes */
     uint8_t owner[] __attribute__((aligned(16)));
@@ -264,6 +272,9 @@ int tls_pick_alpn(const hs_tls_ctx *ctx, const tls_hello *hello);
 /* wolfSSL's way to the plain stream; `ctx` is the connection. */
 int tls_io_recv(WOLFSSL *ssl, char *out, int room, void *ctx);
 int tls_io_send(WOLFSSL *ssl, char *bytes, int len, void *ctx);
+
+/* Whether a peer has to read the replies that wait before more of what it sends is read. */
+bool tls_replies_wait(tls_conn *c);
 
 /* Encrypt what is in c->out, as far as the plain stream has room. Errors: -ENOMEM, HS_E_TLS, why
  * the plain stream takes nothing. */

@@ -30,6 +30,7 @@ struct end {
     uint64_t sum;
     char in[256];     /* the first bytes, with a NUL */
     bool resumed_off; /* the test resumes it */
+    uint32_t sent;    /* hs_stream_sent within `closed` */
     end_fn *on_open, *on_data, *on_end, *on_drained;
     hs_secure_options secure;
     hs_tls_info info;
@@ -160,6 +161,7 @@ static inline void on_closed(hs_stream *s, hs_err why)
     end *e = end_of(s);
     cr_assert_eq(e->s, s);
     e->closes++;
+    e->sent = hs_stream_sent(s);
     e->why = why;
     e->s = NULL;
 }

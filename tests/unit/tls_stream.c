@@ -1,6 +1,8 @@
 /* TLS streams after their handshake, both ends on one simulated shard. */
 #include "tls_rig.h"
 
+#include "tls.h"
+
 Test(tls_stream, bytes_go_both_ways_and_end_in_order)
 {
     end c = {0};
@@ -246,6 +248,139 @@ Test(tls_stream, after_the_peers_end_it_may_still_be_answered)
     hs_stream_close(c.s);
     bench_run(&r.b, 100);
     cr_assert(c.closes == 1 && s->closes == 1);
+    rig_fini(&c, 1);
+}
+
+/* ---- how much was sent ---- */
+
+Test(tls_stream, what_was_sent_is_known_to_the_end)
+{
+    void (*const how[])(hs_stream *) = {hs_stream_close, hs_stream_abort};
+    for (size_t i = 0; i < HS_ARRAY_LEN(how); i++) {
+        end c = {.on_end = close_own};
+        rig_init(NULL);
+        end *s = connect_ends(&c);
+        uint32_t before = hs_stream_sent(c.s);
+        cr_assert_gt(before, 0);
+        say(&c, "question");
+        bench_run(&r.b, 10);
+        uint32_t after = hs_stream_sent(c.s);
+        cr_assert_eq(after, before + 8 + 22);
+        how[i](s->s);
+        bench_run(&r.b, 100);
+        cr_assert_eq(c.closes, 1);
+        /* The close_notify is not the user's. */
+        cr_assert_eq(c.sent, after);
+        rig_fini(&c, 1);
+    }
+}
+
+Test(tls_stream, what_still_waits_when_it_closes_counts_as_sent)
+{
+    end c = {0};
+    rig_init(NULL);
+    end *s = connect_ends(&c);
+    uint32_t before = hs_stream_sent(c.s);
+    say(&c, "last");
+    s->on_end = close_own;
+    hs_stream_close(c.s);
+    bench_run(&r.b, 100);
+    cr_assert_str_eq(s->in, "last");
+    cr_assert_gt(c.sent, before);
+    rig_fini(&c, 1);
+}
+
+/* ---- replies ---- */
+
+static tls_conn *inside(end *e)
+{
+    return HS_CONTAINER_OF(e->s, tls_conn, s);
+}
+
+static uint32_t replied;
+
+/* As if wolfSSL sent them by itself, as it does for a KeyUpdate that asks for one. */
+static void reply_much(end *e)
+{
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(wolfSSL_write(inside(e)->ssl, "r", 1), 1);
+    replied += 20;
+}
+
+#define REPLY_ROUNDS 4000
+
+/* `from` makes `to` reply, and does not read: what waits stays bounded, and so does what is read;
+ * all comes right once it reads. */
+static void replies_wait(end *from, end *to)
+{
+    to->on_data = reply_much;
+    replied = 0;
+    hs_stream_pause(from->s);
+    size_t said = 0, most = 0;
+    for (int i = 0; i < REPLY_ROUNDS; i++) {
+        if (!hs_stream_full(from->s)) {
+            write_pattern(from, said, 1);
+            said++;
+        }
+        if (i % 20 == 0)
+            bench_run(&r.b, 1);
+        most = HS_MAX(most, hs_stream_unsent(to->s));
+    }
+    cr_assert_gt(most, 0);
+    cr_assert_lt(most, 2 * TLS_REPLIES_MAX);
+    cr_assert_lt(to->in_len, said);
+    /* Its user may read on or not: nothing comes before the queue has drained. */
+    size_t before = to->in_len;
+    hs_stream_pause(to->s);
+    hs_stream_resume(to->s);
+    bench_run(&r.b, 100);
+    cr_assert_eq(to->in_len, before);
+    hs_stream_resume(from->s);
+    bench_run(&r.b, 5000);
+    cr_assert_eq(to->in_len, said);
+    cr_assert_eq(to->sum, pattern_sum(said));
+    cr_assert_eq(from->in_len, replied);
+}
+
+static void replies_of(bool server)
+{
+    sim_faults f;
+    sim_faults_none(&f);
+    f.pipe_bytes_max = 4096;
+    rig_options o = {.faults = &f};
+    end c = {0};
+    rig_init(&o);
+    end *s = connect_ends(&c);
+    if (server)
+        replies_wait(&c, s);
+    else
+        replies_wait(s, &c);
+    rig_fini(&c, 1);
+}
+
+Test(tls_stream, a_server_reads_no_more_while_its_replies_wait)
+{
+    replies_of(true);
+}
+
+Test(tls_stream, a_client_reads_no_more_while_its_replies_wait)
+{
+    replies_of(false);
+}
+
+/* What the user has queued is no reason not to read: an early response must be seen. */
+Test(tls_stream, a_full_queue_does_not_stop_the_reading)
+{
+    end c = {0};
+    rig_init(NULL);
+    end *s = connect_ends(&c);
+    hs_stream_pause(s->s);
+    write_pattern(&c, 0, 2 * HS_SEND_HIGH_BYTES);
+    bench_run(&r.b, 100);
+    cr_assert(hs_stream_full(c.s));
+    say(s, "no");
+    bench_run(&r.b, 100);
+    cr_assert_str_eq(c.in, "no");
     rig_fini(&c, 1);
 }
 
