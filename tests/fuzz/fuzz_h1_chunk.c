@@ -83,6 +83,8 @@ static void check_accepted(const outcome *o, const uint8_t *bytes)
         HS_ASSERT(digit(bytes[at]) >= 0);
         while (digit(bytes[at]) >= 0)
             size = size * 16 + (uint64_t)digit(bytes[at++]);
+        while (bytes[at] == ' ' || bytes[at] == '\t')
+            at++;
         HS_ASSERT(bytes[at] == '\r' || bytes[at] == ';');
         while (bytes[at] != '\r') {
             HS_ASSERT(bytes[at] >= ' ' || bytes[at] == '\t');
