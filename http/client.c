@@ -90,7 +90,7 @@ hs_err hs_client_create(hs_shard *shard, const hs_client_options *options, hs_cl
     hs_map_init(&client->origins, hs_shard_mem(shard), FETCHES_MAX, seed);
     hs_list_init(&client->conns);
     hs_list_init(&client->resting);
-    hs_list_init(&client->waiting);
+    hs_heap_init(&client->waiting, hs_shard_mem(shard), FETCHES_MAX);
     hs_list_init(&client->active);
     hs_list_init(&client->done);
     hs_err err = make_parts(client);

@@ -29,6 +29,7 @@
 #include "client_reply.h"
 #include "coding.h"
 #include "hs_fetch.h"
+#include "hs_heap.h"
 #include "hs_limits.h"
 #include "hs_list.h"
 #include "hs_map.h"
@@ -54,10 +55,10 @@ typedef struct client_origin client_origin;
 /* Where connections to one scheme, host and port are; guarded ones apart from the others. Those
  * that go through the proxy for http: can carry a request to any host, and are together. */
 struct client_origin {
-    hs_list link;    /* in client->waiting while somebody waits here */
-    hs_list resting; /* connections; the one that was used last first */
-    hs_list waiters; /* fetches, in their order */
-    uint32_t conns;  /* that are not closing */
+    hs_heap_node waiting; /* in client->waiting while fetches wait here */
+    hs_list resting;      /* connections; the one that was used last first */
+    hs_list waiters;      /* fetches, in their order */
+    uint32_t conns;       /* that are not closing */
     uint16_t key_len;
     uint8_t key[ORIGIN_KEY_MAX];
 };
@@ -126,7 +127,7 @@ struct hs_client {
     hs_arena proxy_arena;
     hs_list conns;    /* all of them, by link */
     hs_list resting;  /* the one that rests for longest first */
-    hs_list waiting;  /* origins */
+    hs_heap waiting;  /* origins, by client_pool.c's order */
     hs_list active;   /* fetches under way, by link */
     hs_list done;     /* and those whose response somebody has */
     uint32_t counted; /* connections that are not closing */
@@ -274,12 +275,13 @@ void client_pool_count(client_conn *c, client_origin *o);
 void client_pool_uncount(client_conn *c);
 /* Whether a new connection to `o` may be made, if need be in place of a resting one. */
 bool client_pool_may_open(const hs_client *client, const client_origin *o);
-/* Wait for one. Errors: HS_E_LIMIT. */
+/* Wait for one. Errors: HS_E_LIMIT, -ENOMEM. */
 HS_NODISCARD hs_err client_pool_wait(fetch *f, client_origin *o);
 /* Wait no more. */
 void client_pool_unwait(fetch *f);
-/* The fetch that waits for longest of those who could go on now; NULL: none. */
-fetch *client_pool_next(hs_client *client);
+/* The fetch that waits for longest of those that could go on now; NULL: none. O(1): what changes an
+ * origin costs O(log n) in the origins where fetches wait. */
+fetch *client_pool_next(const hs_client *client);
 
 /* client_tunnel.c */
 /* Read options.proxy_env. Errors: -ENOMEM. */

@@ -11,6 +11,7 @@ void client_free(hs_client *client)
     HS_ASSERT(hs_list_empty(&client->conns));
     HS_ASSERT(hs_list_empty(&client->active) && hs_list_empty(&client->done));
     hs_map_fini(&client->origins);
+    hs_heap_fini(&client->waiting);
     hs_arena_reset(&client->proxy_arena);
     hs_pool_fini(&client->conn_slots);
     hs_pool_fini(&client->fetch_slots);

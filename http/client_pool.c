@@ -39,7 +39,6 @@ client_origin *client_pool_origin(hs_client *client, const fetch *f)
     o = hs_mem_take_zero(mem, sizeof *o, 16);
     if (!o)
         return NULL;
-    hs_list_init(&o->link);
     hs_list_init(&o->resting);
     hs_list_init(&o->waiters);
     memcpy(o->key, key, len);
@@ -55,9 +54,31 @@ void client_pool_origin_look(hs_client *client, client_origin *o)
     if (o->conns > 0 || !hs_list_empty(&o->waiters))
         return;
     HS_ASSERT(hs_list_empty(&o->resting));
-    HS_ASSERT(hs_list_empty(&o->link));
+    HS_ASSERT(!hs_heap_has(&o->waiting));
     hs_map_remove(&client->origins, hs_span_of(o->key, o->key_len));
     hs_mem_give(hs_shard_mem(client->shard), o, sizeof *o, 16);
+}
+
+/* ---- the order of those that wait ----
+ *
+ * A heap of the origins where fetches wait. An origin is ordered by its first waiter, as long as
+ * its own limit lets that go on: there is a resting connection, or room for one more. The client's
+ * limit is the same for all of them. */
+
+#define BLOCKED UINT64_MAX
+
+static uint64_t order_of(const hs_client *client, const client_origin *o)
+{
+    bool open = !hs_list_empty(&o->resting) || o->conns < client->options.conns_per_origin;
+    HS_ASSERT(!hs_list_empty(&o->waiters));
+    return open ? HS_CONTAINER_OF(o->waiters.next, fetch, wait)->seq : BLOCKED;
+}
+
+/* Something of the origin's has changed. */
+static void reorder(hs_client *client, client_origin *o)
+{
+    if (o && hs_heap_has(&o->waiting))
+        hs_heap_move(&client->waiting, &o->waiting, order_of(client, o));
 }
 
 /* ---- connections ---- */
@@ -78,6 +99,7 @@ void client_pool_unrest(client_conn *c)
     HS_ASSERT(!c->fetch);
     hs_list_remove(&c->rest);
     hs_list_remove(&c->oldest);
+    reorder(c->client, c->origin);
 }
 
 void client_pool_rest(client_conn *c)
@@ -87,6 +109,7 @@ void client_pool_rest(client_conn *c)
     /* First in the one list, and last in the other. */
     hs_list_push_back(c->origin->resting.next, &c->rest);
     hs_list_push_back(&c->client->resting, &c->oldest);
+    reorder(c->client, c->origin);
 }
 
 void client_pool_count(client_conn *c, client_origin *o)
@@ -95,6 +118,7 @@ void client_pool_count(client_conn *c, client_origin *o)
     c->origin = o;
     o->conns++;
     c->client->counted++;
+    reorder(c->client, o);
 }
 
 void client_pool_uncount(client_conn *c)
@@ -106,13 +130,19 @@ void client_pool_uncount(client_conn *c)
     c->origin = NULL;
     o->conns--;
     c->client->counted--;
+    reorder(c->client, o);
     client_pool_origin_look(c->client, o);
+}
+
+/* Whether any origin may have another connection, if need be in place of a resting one. */
+static bool has_room(const hs_client *client)
+{
+    return client->counted < client->options.conns_max || !hs_list_empty(&client->resting);
 }
 
 bool client_pool_may_open(const hs_client *client, const client_origin *o)
 {
-    return o->conns < client->options.conns_per_origin &&
-           (client->counted < client->options.conns_max || !hs_list_empty(&client->resting));
+    return o->conns < client->options.conns_per_origin && has_room(client);
 }
 
 /* ---- who waits ---- */
@@ -122,11 +152,17 @@ hs_err client_pool_wait(fetch *f, client_origin *o)
     hs_client *client = f->client;
     HS_ASSERT(!f->origin && !f->conn);
     HS_ENSURE(client->queued < client->options.queue_max, HS_E_LIMIT);
-    if (hs_list_empty(&o->waiters))
-        hs_list_push_back(&client->waiting, &o->link);
+    f->seq = client->seq;
     hs_list_push_back(&o->waiters, &f->wait);
+    if (!hs_heap_has(&o->waiting)) {
+        hs_err err = hs_heap_add(&client->waiting, &o->waiting, order_of(client, o));
+        if (!hs_ok(err)) {
+            hs_list_remove(&f->wait);
+            return err;
+        }
+    }
     f->origin = o;
-    f->seq = client->seq++;
+    client->seq++;
     client->queued++;
     return HS_OK;
 }
@@ -134,26 +170,26 @@ hs_err client_pool_wait(fetch *f, client_origin *o)
 void client_pool_unwait(fetch *f)
 {
     client_origin *o = f->origin;
-    HS_ASSERT(o != NULL && f->client->queued > 0);
+    hs_client *client = f->client;
+    HS_ASSERT(o != NULL && client->queued > 0);
     f->origin = NULL;
-    f->client->queued--;
+    client->queued--;
     hs_list_remove(&f->wait);
-    if (!hs_list_empty(&o->waiters))
+    if (!hs_list_empty(&o->waiters)) {
+        reorder(client, o);
         return;
-    hs_list_remove(&o->link);
-    client_pool_origin_look(f->client, o);
+    }
+    hs_heap_cancel(&client->waiting, &o->waiting);
+    client_pool_origin_look(client, o);
 }
 
-fetch *client_pool_next(hs_client *client)
+fetch *client_pool_next(const hs_client *client)
 {
-    fetch *best = NULL;
-    hs_list_each (l, &client->waiting) {
-        const client_origin *o = HS_CONTAINER_OF(l, client_origin, link);
-        fetch *f = HS_CONTAINER_OF(o->waiters.next, fetch, wait);
-        HS_ASSERT(f->origin == o);
-        bool could = !hs_list_empty(&o->resting) || client_pool_may_open(client, o);
-        if (could && (!best || f->seq < best->seq))
-            best = f;
-    }
-    return best;
+    /* Without room in all nothing rests anywhere. */
+    if (!has_room(client) || hs_heap_next(&client->waiting) == BLOCKED)
+        return NULL;
+    const client_origin *o = HS_CONTAINER_OF(client->waiting.items[0].node, client_origin, waiting);
+    fetch *f = HS_CONTAINER_OF(o->waiters.next, fetch, wait);
+    HS_ASSERT(f->origin == o && f->seq == hs_heap_next(&client->waiting));
+    return f;
 }

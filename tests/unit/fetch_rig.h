@@ -17,6 +17,7 @@ struct conn {
     sim_peer *peer;  /* NULL: closed */
     uint32_t number; /* from 0, in the order of acceptance */
     uint32_t requests;
+    uint32_t answered; /* of them; kept by tests that answer later */
     char *in; /* what came and was not taken as a request yet */
     size_t in_len, in_cap;
     char last[4096];   /* the last request */

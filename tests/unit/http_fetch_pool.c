@@ -325,3 +325,107 @@ Test(http_fetch_pool, ten_thousand_through_a_pool_of_64)
 {
     run_crowd(MANY, 64);
 }
+
+/* ---- who is next ---- */
+
+/* By its definition: of all that wait, the first that both limits let go on. */
+static const fetch *first_by_looking_at_all(void)
+{
+    const fetch *best = NULL;
+    hs_list_each (l, &r.client->active) {
+        const fetch *f = HS_CONTAINER_OF(l, fetch, link);
+        const client_origin *o = f->origin;
+        if (!o)
+            continue;
+        bool could = !hs_list_empty(&o->resting) || client_pool_may_open(r.client, o);
+        if (could && (!best || f->seq < best->seq))
+            best = f;
+    }
+    return best;
+}
+
+static void check_next(void)
+{
+    hs_heap_validate(&r.client->waiting);
+    cr_assert_eq(client_pool_next(r.client), first_by_looking_at_all());
+    uint32_t origins = 0, waiting = 0;
+    hs_list_each (l, &r.client->active)
+        waiting += HS_CONTAINER_OF(l, fetch, link)->origin != NULL;
+    for (uint32_t i = 0; i < r.client->waiting.len; i++) {
+        const client_origin *o =
+            HS_CONTAINER_OF(r.client->waiting.items[i].node, client_origin, waiting);
+        origins += !hs_list_empty(&o->waiters);
+    }
+    cr_assert_eq(waiting, hs_client_waiting(r.client));
+    cr_assert_eq(origins, r.client->waiting.len);
+}
+
+#define CROWD 400
+
+static uint64_t step_random(uint64_t *x)
+{
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    return *x ^= *x << 17;
+}
+
+static sim_event answer_event;
+
+/* The server answers some of its connections, and resets a few. */
+static void answer_some(sim_world *w, sim_event *event)
+{
+    static uint64_t x = 99;
+    check_next();
+    for (conn *c = r.conns; c; c = c->next) {
+        bool asks = c->peer && c->requests > c->answered;
+        if (!asks || step_random(&x) % 3 == 0)
+            continue;
+        c->answered = c->requests;
+        if (step_random(&x) % 8 == 0)
+            conn_end(c, true);
+        else
+            say(c, HELLO);
+    }
+    check_next();
+    sim_event_set(w, event, HS_MSEC_NS, answer_some);
+}
+
+/* Many origins, few places, and fetches that come, end, fail and are given up. */
+Test(http_fetch_pool, the_next_is_the_first_that_may_go_on)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        static got g[CROWD];
+        uint64_t x = seed;
+        hs_cancel *cancels[CROWD];
+        rig_prepare(NULL, NULL);
+        r.options.conns_per_origin = (uint32_t)(1 + seed % 3);
+        r.options.conns_max = (uint32_t)(2 + seed % 7);
+        r.options.age_ms_max = 40;
+        r.on_request = no_answer;
+        cr_assert(hs_ok(rig_make()));
+        reach("192.0.2.7:0", SIM_REACH_REFUSED, 3);
+        sim_event_set(r.b.w, &answer_event, HS_MSEC_NS, answer_some);
+        for (uint32_t i = 0; i < CROWD; i++) {
+            char url[40];
+            snprintf(url, sizeof url, "http://192.0.2.%u/", (unsigned)(1 + step_random(&x) % 12));
+            cancels[i] = hs_cancel_create(r.b.shard);
+            begin(&g[i], url, &(hs_fetch_options){.cancel = cancels[i]});
+            if (step_random(&x) % 4 == 0)
+                hs_cancel_fire(cancels[step_random(&x) % (i + 1)], hs_err_of(-ECANCELED));
+            check_next();
+            if (step_random(&x) % 16 == 0)
+                bench_run(&r.b, 2);
+        }
+        for (int i = 0; i < 1000 && r.settled < CROWD; i++)
+            bench_run(&r.b, 10);
+        cr_assert_eq(r.settled, CROWD);
+        cr_assert_eq(r.client->waiting.len, 0);
+        for (uint32_t i = 0; i < CROWD; i++) {
+            if (g[i].res)
+                let_go(&g[i]);
+            hs_cancel_unref(cancels[i]);
+        }
+        sim_event_cancel(r.b.w, &answer_event);
+        rig_fini();
+    }
+}
