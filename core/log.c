@@ -1,7 +1,7 @@
 /* Logging: the making of a line.
  *
  * Owns: the form of a line, and the ring that it waits in. Must not know: files, threads, clocks.
- * Time zones and locales play no part: the date is computed here, in UTC.
+ * Time zones and locales play no part: dates are hs_calendar's, in UTC.
  * Tested by: tests/unit/core_log.c. */
 #include "hs_log.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "hs_assert.h"
+#include "hs_calendar.h"
 #include "hs_span.h"
 
 HS_STATIC_ASSERT(HS_LOG_LINE_BYTES <= UINT16_MAX, "a line's length fits its field");
@@ -63,39 +64,24 @@ static void put_u64(hs_log_line *line, uint64_t value)
     line->len = (uint16_t)(line->len + hs_fmt_u64(line->text + line->len, value));
 }
 
-/* Days since 1970-01-01 as year, month and day. Years are counted from March, so that the leap day
- * is a year's last, and in eras of 400 years, which all have 146,097 days. */
-static void put_date(hs_log_line *line, uint64_t days)
+/* "-12", with the sign that is given. */
+static void put_part(hs_log_line *line, const char *sign, uint32_t value)
 {
-    uint64_t since = days + 719468; /* days from 0000-03-01 to 1970-01-01 */
-    uint64_t era = since / 146097, day_of_era = since % 146097;
-    uint64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t from_march = (5 * day_of_year + 2) / 153; /* months: 31 30 31 30 31 31 30 ... */
-    uint64_t day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    uint64_t month = from_march < 10 ? from_march + 3 : from_march - 9;
-    uint64_t year = era * 400 + year_of_era + (month <= 2);
-    HS_ASSERT(month >= 1 && month <= 12);
-    HS_ASSERT(day >= 1 && day <= 31);
-    put_digits(line, year, 4);
-    put_text(line, "-");
-    put_digits(line, month, 2);
-    put_text(line, "-");
-    put_digits(line, day, 2);
+    put_text(line, sign);
+    put_digits(line, value, 2);
 }
 
 static void put_time(hs_log_line *line, uint64_t wall_ns)
 {
     uint64_t msec = wall_ns / HS_MSEC_NS;
-    uint64_t sec = msec / 1000;
-    put_date(line, sec / 86400);
-    put_text(line, "T");
-    put_digits(line, sec / 3600 % 24, 2);
-    put_text(line, ":");
-    put_digits(line, sec / 60 % 60, 2);
-    put_text(line, ":");
-    put_digits(line, sec % 60, 2);
+    hs_civil c;
+    hs_civil_of((int64_t)(msec / 1000), &c);
+    put_digits(line, c.year, 4);
+    put_part(line, "-", c.month);
+    put_part(line, "-", c.day);
+    put_part(line, "T", c.hour);
+    put_part(line, ":", c.minute);
+    put_part(line, ":", c.second);
     put_text(line, ".");
     put_digits(line, msec % 1000, 3);
     put_text(line, "Z");

@@ -5,6 +5,7 @@
  * tests/fuzz/fuzz_tls_der.c. */
 #include <stdio.h>
 
+#include "hs_calendar.h"
 #include "tls.h"
 
 enum {
@@ -156,32 +157,24 @@ bool tls_der_time(hs_span time, char out[32])
     return true;
 }
 
-/* Days from 1970-01-01 to a day; years begin in March here, so that a leap day is the last. */
-static int64_t days_to(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    month += month <= 2 ? 9 : -3;
-    return 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719469;
-}
-
 bool tls_der_seconds(hs_span time, uint64_t *out)
 {
     hs_span text;
     size_t at;
-    int64_t year = 0, part[5];
+    hs_civil c = {0};
+    uint32_t *const parts[] = {&c.month, &c.day, &c.hour, &c.minute, &c.second};
+    int64_t seconds;
     if (!open_time(time, &text, &at))
         return false;
     for (size_t i = 0; i < at; i++)
-        year = 10 * year + (text.ptr[i] - '0');
+        c.year = 10 * c.year + text.ptr[i] - '0';
     if (at == 2)
-        year += year < 50 ? 2000 : 1900; /* RFC 5280 section 4.1.2.5.1 */
-    for (size_t i = 0; i < HS_ARRAY_LEN(part); i++, at += 2)
-        part[i] = 10 * (text.ptr[at] - '0') + (text.ptr[at + 1] - '0');
+        c.year += c.year < 50 ? 2000 : 1900; /* RFC 5280 section 4.1.2.5.1 */
+    for (size_t i = 0; i < HS_ARRAY_LEN(parts); i++, at += 2)
+        *parts[i] = 10u * (text.ptr[at] - '0') + text.ptr[at + 1] - '0';
     HS_ASSERT(at == text.len);
-    int64_t days = days_to(year, part[0], part[1]);
-    if (part[0] < 1 || part[0] > 12 || part[1] < 1 || part[1] > 31 || part[2] > 23 ||
-        part[3] > 59 || part[4] > 60 || days < 0)
+    if (!hs_civil_seconds(&c, &seconds) || seconds < 0)
         return false;
-    *out = (uint64_t)(((days * 24 + part[2]) * 60 + part[3]) * 60 + part[4]);
+    *out = (uint64_t)seconds;
     return true;
 }
