@@ -58,7 +58,7 @@ static bool passing(hs_err err)
 static uint64_t backoff_ns(fetch *f)
 {
     uint32_t ms = f->retry_ms;
-    f->retry_ms = HS_MIN(2 * ms, PAUSE_MS_MAX);
+    f->retry_ms = ms < PAUSE_MS_MAX / 2 ? 2 * ms : PAUSE_MS_MAX;
     return hs_shard_random(f->client->shard) % (ms * HS_MSEC_NS + 1);
 }
 
@@ -71,47 +71,28 @@ bool fetch_next_repeats(fetch *f, hs_err err)
     return true;
 }
 
-static bool two_digits(hs_span s, size_t at, uint32_t *out)
+static bool is_number(hs_span s)
 {
-    uint64_t n;
-    if (!hs_span_u64(hs_span_of(s.ptr + at, 2), 99, &n))
-        return false;
-    *out = (uint32_t)n;
-    return true;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+    return s.len > 0;
 }
 
-/* An IMF-fixdate (RFC 9110 section 5.6.7), in seconds since 1970. */
-static bool parse_date(hs_span s, uint64_t *out)
-{
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    uint32_t day, hour, minute, second, month = 0;
-    uint64_t year;
-    if (s.len != HS_HTTP_DATE_LEN || memcmp(s.ptr + 25, " GMT", 4) != 0)
-        return false;
-    while (month < 12 && memcmp(s.ptr + 8, months + 3 * (size_t)month, 3) != 0)
-        month++;
-    if (month == 12 || !two_digits(s, 5, &day) || !two_digits(s, 17, &hour) ||
-        !two_digits(s, 20, &minute) || !two_digits(s, 23, &second) ||
-        !hs_span_u64(hs_span_of(s.ptr + 12, 4), 9999, &year) || year < 1970)
-        return false;
-    /* Days from the civil date, with years that begin in March. */
-    uint64_t y = month < 2 ? year - 1 : year, m = (month + 10) % 12;
-    uint64_t days = 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 1;
-    *out = (days - 719468) * 86400 + hour * 3600u + minute * 60u + second;
-    return true;
-}
-
-/* How long the server wants us to wait. False: it does not say. */
+/* How long the server wants us to wait (RFC 9110 section 10.2.3), at most for 136 years. False:
+ * it does not say. */
 static bool retry_after_ns(const fetch *f, uint64_t *out)
 {
+    const uint64_t most = UINT32_MAX; /* its nanoseconds have room, and nobody waits for longer */
     hs_span value = hs_fetch_header(&f->res, HS_SPAN("Retry-After"));
-    uint64_t s, now = hs_shard_wall_s(f->client->shard);
-    if (!value.ptr)
-        return false;
-    if (!hs_span_u64(value, UINT32_MAX, &s)) {
-        if (!parse_date(value, &s))
+    int64_t at, now = (int64_t)hs_shard_wall_s(f->client->shard);
+    uint64_t s = most;
+    if (is_number(value)) {
+        (void)hs_span_u64(value, most, &s);
+    } else {
+        if (!value.ptr || !hs_http_date_parse(value, now, &at))
             return false;
-        s = s > now ? s - now : 0;
+        s = at > now ? HS_MIN((uint64_t)(at - now), most) : 0;
     }
     *out = s * HS_SEC_NS;
     return true;

@@ -71,4 +71,10 @@ HS_API bool hs_http_is_field_value(hs_span s);
  * HS_HTTP_DATE_LEN bytes, no NUL. Shard: any. */
 HS_API void hs_http_date(char *out, uint64_t wall_s);
 
+/* Read a date in any of the three forms of RFC 9110 section 5.6.7 as seconds since 1970. The two
+ * digits of a year in the form of RFC 850 are taken as the year that is nearest to `now_s`, at most
+ * 50 years ahead. The name of the day is not held against the date. False: it is none, or there is
+ * no such date; *out is left alone. Shard: any. */
+HS_API HS_NODISCARD bool hs_http_date_parse(hs_span text, int64_t now_s, int64_t *out);
+
 HS_END_DECLS

@@ -227,6 +227,50 @@ Test(http_fetch_next, the_server_says_when)
     rig_fini();
 }
 
+/* What is far away is as far away as it says, and what is no date says nothing. */
+Test(http_fetch_next, the_server_says_something_odd)
+{
+    static const struct {
+        const char *value;
+        bool waits; /* for longer than we do: the response is the answer */
+    } cases[] = {
+        {"Sat, 22 Jun 2611 00:00:00 GMT", true},
+        {"Tue, 06 Aug 2611 07:34:34 GMT", true}, /* its nanoseconds overflow to 0.3 s */
+        {"Fri, 31 Dec 9999 23:59:59 GMT", true},
+        {"Sunday, 22-Jun-70 00:00:00 GMT", true},
+        {"Sat Jun 22 00:00:00 2611", true},
+        {"4294967295", true},
+        {"4294967296", true},
+        {"18446744073", true},
+        {"18446744074", true},
+        {"99999999999999999999999", true},
+        {"Thu, 01 Jan 1970 99:00:05 GMT", false},
+        {"Thu, 00 Jan 1970 00:00:05 GMT", false},
+        {"Fri, 31 Feb 2611 00:00:00 GMT", false},
+        {"Wed, 31 Dec 1969 23:59:59 GMT", false},
+        {"Sun Nov  6 08:49:37 0001", false},
+        {"-1", false},
+        {"1e9", false},
+        {"soon", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 503 x\r\nRetry-After: %s\r\nContent-Length: 4\r\n\r\nbusy",
+                 cases[i].value);
+        const char *const answers[] = {text, HELLO, NULL};
+        got g;
+        script_init(answers);
+        begin(&g, URL, &(hs_fetch_options){.retries = 1});
+        bench_run(&r.b, 1000);
+        cr_assert_eq(g.values, 1, "%s", cases[i].value);
+        cr_assert_eq(r.requests, cases[i].waits ? 1 : 2, "%s", cases[i].value);
+        expect_answer(&g, cases[i].waits ? 503 : 200, cases[i].waits ? "busy" : "hello");
+        rig_fini();
+    }
+}
+
 Test(http_fetch_next, failures_to_connect_are_repeated_with_pauses)
 {
     got g;

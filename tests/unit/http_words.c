@@ -1,6 +1,7 @@
 /* Methods, status codes, field names, byte classes and dates. */
 #include <criterion/criterion.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "class.h"
@@ -173,8 +174,85 @@ static void expect_date(time_t at)
     cr_assert(memcmp(got, want, HS_HTTP_DATE_LEN) == 0, "%.29s instead of %s", got, want);
 }
 
+static void expect_parsed(const char *text, int64_t now_s, int64_t want)
+{
+    int64_t got = 0;
+    cr_assert(hs_http_date_parse(hs_span_str(text), now_s, &got), "%s", text);
+    cr_assert_eq(got, want, "%s: %lld", text, (long long)got);
+}
+
+/* The three forms of RFC 9110 section 5.6.7. */
+Test(http_words, dates_are_read)
+{
+    const int64_t now = 1785542400; /* 2026 */
+    for (time_t day = 0; day < 200000; day += 7) {
+        time_t at = day * 86400 + day * 7919 % 86400;
+        char text[HS_HTTP_DATE_LEN + 1] = "", old[64];
+        struct tm tm;
+        hs_http_date(text, (uint64_t)at);
+        expect_parsed(text, 0, at);
+        gmtime_r(&at, &tm);
+        cr_assert_gt(strftime(old, sizeof old, "%a %b %e %H:%M:%S %Y", &tm), 0);
+        expect_parsed(old, 0, at);
+        if (tm.tm_year + 1900 > 2026 - 50 && tm.tm_year + 1900 <= 2026 + 50) {
+            static const char *const days[] = {"Sun",   "Mon", "Tues", "Wednes",
+                                               "Thurs", "Fri", "Satur"};
+            snprintf(old, sizeof old, "%sday, %.2s-%.3s-%.2s %.8s GMT", days[tm.tm_wday], text + 5,
+                     text + 8, text + 14, text + 17);
+            expect_parsed(old, now, at);
+        }
+    }
+    expect_parsed("Sun, 06 Nov 1994 08:49:37 GMT", 0, 784111777);
+    expect_parsed("Sunday, 06-Nov-94 08:49:37 GMT", 784111777, 784111777);
+    expect_parsed("Sunday, 06-Nov-94 08:49:37 GMT", now, 784111777);
+    expect_parsed("Sunday, 06-Nov-94 08:49:37 GMT", 0, 784111777);
+    expect_parsed("Saturday, 22-Jun-11 00:00:00 GMT", 0, 1308700800);
+    expect_parsed("Sun Nov  6 08:49:37 1994", 0, 784111777);
+    expect_parsed("Sat, 22 Jun 2611 00:00:00 GMT", 0, INT64_C(20242828800));
+    expect_parsed("Sat, 31 Dec 2016 23:59:60 GMT", 0, 1483228800);
+    expect_parsed("Wed, 31 Dec 1969 23:59:59 GMT", 0, -1);
+}
+
+Test(http_words, dates_that_are_none)
+{
+    static const char *const bad[] = {
+        "",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 06 Nov 1994 99:49:37 GMT",
+        "Sun, 06 Nov 1994 24:00:00 GMT",
+        "Sun, 06 Nov 1994 08:60:37 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT",
+        "Sun, 00 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Nov 1994 08:49:37 GMT",
+        "Wed, 29 Feb 2023 08:49:37 GMT",
+        "Sun, 99 Nov 1994 08:49:37 GMT",
+        "Sun, 06 nov 1994 08:49:37 GMT",
+        "Sun, 06 Nix 1994 08:49:37 GMT",
+        "Fun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Sun, +6 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08.49.37 GMT",
+        " Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-1994 08:49:37 GMT",
+        "Sunday, 32-Nov-94 08:49:37 GMT",
+        "Sun Nov 32 08:49:37 1994",
+        "Sun Nov  0 08:49:37 1994",
+        "Sun Nov    08:49:37 1994",
+        "Sun Nov  6 08:49:37 GMT 1994",
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(bad); i++) {
+        int64_t got = 77;
+        cr_assert_not(hs_http_date_parse(hs_span_str(bad[i]), 0, &got), "%s", bad[i]);
+        cr_assert_eq(got, 77);
+    }
+}
+
 Test(http_words, dates)
 {
+    char last[HS_HTTP_DATE_LEN];
+    hs_http_date(last, UINT64_MAX); /* a clock that is off ends nothing */
+    cr_assert_eq(memcmp(last, "Fri, 31 Dec 9999 23:59:59 GMT", sizeof last), 0);
     expect_date(0);
     expect_date(784111777);
     expect_date(951782400 + 86399); /* 29 February 2000 */
