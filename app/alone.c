@@ -7,10 +7,13 @@
 
 #include "hs_fiber.h"
 #include "hs_group.h"
+#include "lazy_secure.h"
 
 typedef struct place {
     const alone *a;
+    hs_tls_options tls_options;
     hs_tls_ctx *tls;
+    bool without_tls; /* in this build */
     hs_secure *secure;
     hs_client *client;
     int done[2]; /* a pipe that says that the job is done */
@@ -27,12 +30,21 @@ static hs_err on_fiber(void *arg)
     return HS_OK;
 }
 
+static hs_err make_secure(place *p, hs_shard *shard)
+{
+    hs_tls_why why;
+    if (p->without_tls)
+        return HS_OK;
+    if (p->tls_options.roots_off)
+        return lazy_secure_create(shard, &p->tls_options, &p->secure, &why);
+    return hs_tls_secure_create(shard, p->tls, &p->secure);
+}
+
 static hs_err on_start(hs_shard *shard, void *ctx)
 {
     place *p = ctx;
     hs_client_options client = p->a->client;
-    if (p->tls)
-        HS_TRY(hs_tls_secure_create(shard, p->tls, &p->secure));
+    HS_TRY(make_secure(p, shard));
     client.secure = p->secure;
     HS_TRY(hs_client_create(shard, &client, &p->client));
     hs_promise *ended = hs_fiber_start(shard, p->a->name, on_fiber, p, NULL);
@@ -48,7 +60,10 @@ static void on_end(hs_shard *shard, void *ctx)
 {
     place *p = ctx;
     (void)shard;
-    hs_tls_secure_destroy(p->secure);
+    if (p->tls_options.roots_off)
+        lazy_secure_destroy(p->secure);
+    else
+        hs_tls_secure_destroy(p->secure);
 }
 
 /* ---- on the caller's thread ---- */
@@ -73,12 +88,14 @@ static hs_err run_group(place *p)
     return HS_OK;
 }
 
-/* Without TLS in the build http works, and https says why it does not. */
-static hs_err make_tls(place *p, hs_tls_why *why)
+/* Read what files hold; of the system's roots it is done late (lazy_secure.h). Without TLS in the
+ * build http works, and https says why it does not. */
+static hs_err read_tls(place *p, hs_tls_why *why)
 {
-    hs_tls_options o = {.ca_file = p->a->ca_file};
-    hs_err err = hs_tls_client_ctx(&o, &p->tls, why);
-    if (err.code == HS_E_USAGE && !o.ca_file)
+    const hs_tls_options *o = &p->tls_options;
+    hs_err err = hs_tls_client_ctx(o, &p->tls, why);
+    p->without_tls = err.code == HS_E_USAGE && !o->ca_file && o->certs_len == 0;
+    if (p->without_tls)
         err = HS_OK;
     if (hs_ok(err))
         why->text[0] = '\0';
@@ -87,11 +104,15 @@ static hs_err make_tls(place *p, hs_tls_why *why)
 
 hs_err alone_run(const alone *a, hs_tls_why *why)
 {
-    place p = {.a = a};
+    place p = {.a = a,
+               .tls_options = {.ca_file = a->ca_file,
+                               .certs = &a->cert,
+                               .certs_len = a->cert.cert_file != NULL,
+                               .roots_off = !a->ca_file}};
     HS_ASSERT(a->job != NULL && a->name != NULL);
     HS_ASSERT(a->client.secure == NULL);
     HS_ASSERT(hs_shard_self() == NULL);
-    HS_TRY(make_tls(&p, why));
+    HS_TRY(read_tls(&p, why));
     hs_err err = HS_OK;
     if (pipe2(p.done, O_CLOEXEC) != 0)
         err = hs_err_errno(errno);

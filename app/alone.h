@@ -10,7 +10,9 @@
 
 typedef struct alone {
     const char *name;         /* of the fiber */
-    const char *ca_file;      /* the roots for https, PEM. NULL: the system's */
+    const char *ca_file;      /* the roots for https, PEM. NULL: the system's, read when a host is
+                               * verified for the first time */
+    hs_tls_cert cert;         /* for servers that ask for one; cert_file NULL: none */
     hs_client_options client; /* its `secure` is made here */
     void (*job)(hs_client *client, void *ctx);
     void *ctx;

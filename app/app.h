@@ -55,15 +55,16 @@ struct hs_app {
     hs_tls_why tls_why;                 /* why there is none, after a failed start */
     hs_client_options client;
     bool uses_client;
-    hs_tls_ctx *client_tls; /* NULL: built without TLS */
-    hs_group *group; /* where another thread may read it: under group_lock */
+    hs_tls_ctx *client_tls; /* NULL: built without TLS, or there are no roots */
+    bool client_rootless;   /* the system has no roots, or had none at the start */
+    hs_group *group;        /* where another thread may read it: under group_lock */
     app_shard *shards;
     uint32_t shards_len;
     hs_app *left_before;
     bool left; /* the shards did not end in time: they, and this, stay */
     HS_ATOMIC_U32 abort_asked, stop_asked;
     HS_ATOMIC_U32 group_lock; /* held for as long as a stop takes to ask */
-    HS_ATOMIC_U32 failed_at; /* the address that could not be listened on, + 1 */
+    HS_ATOMIC_U32 failed_at;  /* the address that could not be listened on, + 1 */
 };
 
 /* router.c: the handler of the http server: finds the route. `ctx` is the hs_app. */

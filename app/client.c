@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "lazy_secure.h"
+
 void hs_app_use_client(hs_app *app, const hs_client_options *options)
 {
     HS_ASSERT(app->group == NULL);
@@ -22,9 +24,11 @@ hs_err app_client_open(hs_app *app)
     if (!app->uses_client)
         return HS_OK;
     hs_err err = hs_tls_client_ctx(&o, &app->client_tls, &app->tls_why);
-    if (err.code != HS_E_USAGE)
+    if (err.code != HS_E_USAGE && err.code != -ENOENT)
         return err;
-    /* Built without TLS: http works, and https says why it does not. */
+    /* Built without TLS, or on a system without roots: http works, and https says why it does
+     * not. The roots are looked for again when a host is to be verified. */
+    app->client_rootless = err.code == -ENOENT;
     app->tls_why.text[0] = '\0';
     return HS_OK;
 }
@@ -35,12 +39,23 @@ void app_client_close(hs_app *app)
     app->client_tls = NULL;
 }
 
+static hs_err make_secure(app_shard *as)
+{
+    static const hs_tls_options rootless = {.roots_off = true};
+    const hs_app *app = as->app;
+    hs_tls_why why;
+    if (as->client_secure)
+        return HS_OK;
+    if (app->client_rootless)
+        return lazy_secure_create(as->shard, &rootless, &as->client_secure, &why);
+    return app->client_tls ? hs_tls_secure_create(as->shard, app->client_tls, &as->client_secure)
+                           : HS_OK;
+}
+
 static hs_err make(app_shard *as)
 {
-    hs_app *app = as->app;
-    hs_client_options o = app->client;
-    if (app->client_tls && !as->client_secure)
-        HS_TRY(hs_tls_secure_create(as->shard, app->client_tls, &as->client_secure));
+    hs_client_options o = as->app->client;
+    HS_TRY(make_secure(as));
     o.secure = as->client_secure;
     HS_TRY(hs_client_create(as->shard, &o, &as->client));
     if (hs_shard_stopping(as->shard))
@@ -87,6 +102,9 @@ void app_client_end(app_shard *as)
     if (as->client)
         hs_client_destroy(as->client);
     as->client = NULL;
-    hs_tls_secure_destroy(as->client_secure);
+    if (as->app->client_rootless)
+        lazy_secure_destroy(as->client_secure);
+    else
+        hs_tls_secure_destroy(as->client_secure);
     as->client_secure = NULL;
 }

@@ -170,7 +170,7 @@ static hs_err set_up_side(hs_tls_ctx *ctx, tls_slot *slot, const hs_tls_options 
         if (wolfSSL_CTX_EnableOCSPStapling(wolf) != WOLFSSL_SUCCESS ||
             (o->staple_required && wolfSSL_CTX_EnableOCSPMustStaple(wolf) != WOLFSSL_SUCCESS))
             return tls_say(why, hs_err_of(-ENOMEM), "no memory");
-        return tls_load_roots(ctx->mem, wolf, o->ca_file, why);
+        return o->roots_off ? HS_OK : tls_load_roots(ctx->mem, wolf, o->ca_file, why);
     }
     if (o->client == HS_TLS_CLIENT_OFF) {
         wolfSSL_CTX_set_verify(wolf, WOLFSSL_VERIFY_NONE, NULL);
@@ -225,6 +225,8 @@ static hs_err check(const hs_tls_options *o, bool client, hs_tls_why *why)
         return tls_say(why, usage, "a stapled response is required of servers alone");
     if (o->client != HS_TLS_CLIENT_OFF && (client || !o->ca_file))
         return tls_say(why, usage, "certificates of clients need a file of roots to trust");
+    if (o->roots_off && (!client || o->ca_file))
+        return tls_say(why, usage, "a client without roots has no file of them");
     if (o->version_min == HS_TLS_1_3 && o->version_max == HS_TLS_1_2)
         return tls_say(why, usage, "the least version is above the highest");
     if (o->alpn_len > HS_TLS_ALPN_MAX)

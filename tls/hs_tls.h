@@ -51,6 +51,8 @@ typedef struct hs_tls_options {
     const hs_span *alpn;        /* protocols, the best first (RFC 7301); none: it is not used */
     uint32_t alpn_len;          /* at most HS_TLS_ALPN_MAX, of 1 to 64 bytes, without a comma */
     const char *ca_file;        /* roots for the peers' certificates. NULL: the system's */
+    bool roots_off;             /* of a client, without a ca_file: no roots are read, and only
+                                 * handshakes that are `unverified` come to something */
     hs_tls_client_auth client;  /* of a server; with one, ca_file must be set */
     bool staple_required;       /* of a client: servers must staple an OCSP response; without this,
                                  * one that is stapled must be good, but none need be */

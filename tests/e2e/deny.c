@@ -30,12 +30,17 @@ static const struct {
     {"io_uring_setup", SYS_io_uring_setup},
     {"io_uring_enter", SYS_io_uring_enter},
     {"io_uring_register", SYS_io_uring_register},
+#ifdef SYS_access
+    {"access", SYS_access},
+#else
+    {"access", SYS_faccessat},
+#endif
 };
 
 static const struct {
     const char *name;
     unsigned number;
-} errors[] = {{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EACCES", EACCES}};
+} errors[] = {{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EACCES", EACCES}, {"ENOENT", ENOENT}};
 
 typedef struct program {
     struct sock_filter at[4 + 2 * RULES_MAX];

@@ -12,10 +12,12 @@ import tempfile
 import threading
 import unittest
 
+import backends
 import program
 import tls
 from program import main, PATIENCE, Program, run
 
+DENY = backends.DENY
 TEXT = "Hello, World!"
 ECHO = ["-H", "Content-Type: text/plain"]
 
@@ -306,6 +308,36 @@ class Redirects(unittest.TestCase):
         with Scripted(self.MOVED) as server:
             got = fetch("--redirect", "manual", "--json", server.url + "/first")
         self.assertEqual(json.loads(got.stdout)["status"], 302)
+
+
+def without_roots(*words):
+    """A fetch on a system that has no roots of certificates, as far as it can see."""
+    return run([DENY, "access=ENOENT", program.PROGRAM, *FETCH, *words], env=ENV,
+               stdin=subprocess.DEVNULL)
+
+
+class WithoutRoots(unittest.TestCase):
+    def setUp(self):
+        if not backends.have_filters():
+            self.skipTest("this machine has no seccomp filters")
+
+    def test_http_needs_none(self):
+        with Program() as server:
+            got = without_roots(server.url + "/plaintext")
+        self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+
+    @unittest.skipUnless(tls.CERTS, "built without TLS")
+    def test_https_needs_them_to_verify(self):
+        with Program(*tls.pair("server")) as server:
+            url = f"https://localhost:{server.port}/plaintext"
+            for flags in (["--insecure"], ["--cacert", tls.path("ca.pem")]):
+                got = without_roots(*flags, url)
+                self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+            got = without_roots("--json", url, url)
+        self.assertEqual(got.returncode, 1)
+        for line in map(json.loads, got.stdout.splitlines()):
+            self.assertEqual((line["error"], line["phase"]), ("ENOENT", "tls"))
+            self.assertIn("the system has no roots", line["text"])
 
 
 @unittest.skipUnless(tls.CERTS, "built without TLS")

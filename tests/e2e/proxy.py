@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+import backends
 from bodies import FLAT_BYTES, GIB, MIB, download, echo, pattern
 from program import LONG, PATIENCE, SANITIZE, Program, main, needs, run
 
@@ -57,6 +58,14 @@ class Proxy(unittest.TestCase):
             self.assertEqual(sent, got)
         if not SANITIZE:
             self.assertLess(self.proxy.peak_bytes() - before_it, FLAT_BYTES)
+
+    def test_a_system_without_roots_of_certificates(self):
+        if not backends.have_filters():
+            self.skipTest("this machine has no seccomp filters")
+        with Program(path=PROXY, prefix=(backends.DENY, "access=ENOENT"),
+                     env={**os.environ, "UPSTREAM": self.upstream.url}) as proxy:
+            with proxy.connect() as conn:
+                self.assertEqual(conn.get("/plaintext").body, TEXT)
 
     def test_head(self):
         with self.proxy.connect() as conn:
