@@ -102,13 +102,25 @@ static bool repeats_status(fetch *f)
 {
     uint16_t status = f->res.status;
     if (f->retries_left == 0 || !fetch_next_repeatable(f) ||
-        (status != 429 && status != 502 && status != 503 && status != 504))
+        (status != 408 && status != 429 && status != 502 && status != 503 && status != 504))
         return false;
     if (!retry_after_ns(f, &f->pause_ns))
         f->pause_ns = backoff_ns(f);
     else if (f->pause_ns > f->retry_after_ms_max * HS_MSEC_NS)
         return false;
     f->retries_left--;
+    return true;
+}
+
+/* A server that gives up an idle connection may say so by a 408, just when a request is on its way
+ * to it. It has not seen that, so any method may be sent once more, on a new connection (RFC 9110
+ * section 15.5.9); browsers do so. */
+static bool crosses_idle_end(fetch *f)
+{
+    if (f->res.status != 408 || !f->res.reused || f->stale_once || !fetch_next_has_body(f))
+        return false;
+    f->stale_once = true;
+    f->pause_ns = 0;
     return true;
 }
 
@@ -119,15 +131,57 @@ static bool is_redirect(uint16_t status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* Where the response leads: *out is empty where it does not say, as browsers and curl read an empty
+ * field. Errors: HS_E_REDIRECT (more than one place: of the two, one may be an attacker's). */
+static hs_err location_of(const hs_fetch_res *res, hs_span *out)
+{
+    *out = hs_span_of(NULL, 0);
+    for (uint32_t i = 0; i < res->fields_len; i++) {
+        hs_span value = res->fields[i].value;
+        if (value.len == 0 || !hs_span_eq_nocase(res->fields[i].name, HS_SPAN("Location")))
+            continue;
+        HS_ENSURE(out->len == 0 || hs_span_eq(*out, value), HS_E_REDIRECT);
+        *out = value;
+    }
+    return HS_OK;
+}
+
+/* Bytes that are no ASCII go on as they came, percent-encoded, whatever they are in: browsers do
+ * so, and the URL's parser would take what is no UTF-8 for U+FFFD. */
+static hs_err escape_bytes(hs_arena *arena, hs_span text, hs_span *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    HS_ASSERT(text.len > 0);
+    uint8_t *bytes = hs_arena_take(arena, 3 * text.len), *at = bytes;
+    HS_ENSURE(bytes, -ENOMEM);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.ptr[i];
+        if (byte < 0x80) {
+            *at++ = byte;
+            continue;
+        }
+        *at++ = '%';
+        *at++ = (uint8_t)hex[byte >> 4];
+        *at++ = (uint8_t)hex[byte & 15];
+    }
+    *out = hs_span_of(bytes, (size_t)(at - bytes));
+    return HS_OK;
+}
+
 hs_err fetch_next_look(fetch *f, const char **text)
 {
     f->then = THEN_TELL;
-    if (repeats_status(f)) {
+    if (crosses_idle_end(f) || repeats_status(f)) {
         f->then = THEN_REPEAT;
         return HS_OK;
     }
-    if (f->redirect == HS_FETCH_MANUAL || !is_redirect(f->res.status) ||
-        !hs_fetch_header(&f->res, HS_SPAN("Location")).ptr)
+    if (f->redirect == HS_FETCH_MANUAL || !is_redirect(f->res.status))
+        return HS_OK;
+    hs_span location;
+    *text = "a redirection to several places";
+    HS_TRY(location_of(&f->res, &location));
+    *text = NULL;
+    if (location.len == 0)
         return HS_OK;
     *text = "a redirection, which was not to be followed";
     HS_ENSURE(f->redirect == HS_FETCH_FOLLOW, HS_E_REDIRECT);
@@ -178,9 +232,11 @@ hs_err fetch_next_redirect(fetch *f, const char **text)
 {
     hs_url url;
     uint16_t status = f->res.status;
-    hs_span location = hs_fetch_header(&f->res, HS_SPAN("Location"));
-    HS_ASSERT(location.ptr != NULL && f->redirects_left > 0);
+    hs_span location;
+    HS_ASSERT(f->redirects_left > 0);
     f->redirects_left--;
+    HS_TRY(location_of(&f->res, &location));
+    HS_TRY(escape_bytes(&f->arena, location, &location));
     hs_err err = hs_url_parse(&url, &f->arena, location, &f->url);
     if (err.code == -ENOMEM)
         return err;

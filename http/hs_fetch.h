@@ -197,8 +197,9 @@ typedef struct hs_fetch_options {
     uint32_t decoded_ratio_max;
     /* How often a request that can be repeated (an idempotent method of RFC 9110 section 9.2.2,
      * without a source; a file is sent from its start again) is, after a failure to connect, an end
-     * of the connection before the response, or 429, 502, 503 and 504. 0: only after a pooled
-     * connection turned out to be closed. */
+     * of the connection before the response, or 408, 429, 502, 503 and 504. 0: only after a
+     * pooled connection turned out to be closed, or its server said 408: then whatever the method,
+     * since it was not seen. */
     uint32_t retries;
     uint32_t retry_ms;           /* before the first repetition, doubled for each next; a random
                                   * part of it is waited. 0: 200 */

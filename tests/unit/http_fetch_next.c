@@ -79,6 +79,99 @@ Test(http_fetch_next, methods_and_bodies_of_redirections)
     }
 }
 
+/* What is in Location goes on as browsers send it: bytes stay the same bytes, and a name is a name.
+ */
+Test(http_fetch_next, locations_as_they_come)
+{
+    static const struct {
+        const char *fields, *then; /* NULL: it is no redirection */
+    } cases[] = {
+        {"Location: /\xe9?\xff\r\n", "GET /%E9?%FF HTTP"},
+        {"Location: /\xc3\xa9?\xe2\x98\x83\r\n", "GET /%C3%A9?%E2%98%83 HTTP"},
+        {"Location: /%e9 b|c?{d}\r\n", "GET /%e9%20b|c?{d} HTTP"},
+        {"Location: http:\\\\192.0.2.1\\y\r\n", "GET /y HTTP"},
+        {"Location:\r\n /y\r\n", "GET /y HTTP"},
+        {"Location: ../a/./b/../c\r\n", "GET /a/c HTTP"},
+        {"Location: ?q#f\r\n", "GET /x?q HTTP"},
+        {"Location: #f\r\n", "GET /x HTTP"},
+        {"Location: /y\r\nLocation: /y\r\n", "GET /y HTTP"},
+        {"Location:\r\nLocation: /y\r\n", "GET /y HTTP"},
+        {"location : /y\r\n", "GET /y HTTP"},
+        {"Location:\r\n", NULL},
+        {"Location: \t \r\n", NULL},
+        {"Content-Location: /y\r\n", NULL},
+        {"Refresh: 0; url=/y\r\n", NULL},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "HTTP/1.1 302 x\r\n%sContent-Length: 3\r\n\r\nxyz",
+                 cases[i].fields);
+        const char *const answers[] = {text, HELLO, NULL};
+        got g;
+        script_init(answers);
+        begin(&g, URL, NULL);
+        bench_run(&r.b, 50);
+        cr_assert_eq(g.values, 1, "%s: %s", cases[i].fields, g.text);
+        if (cases[i].then)
+            expect_start(1, cases[i].then);
+        expect_answer(&g, cases[i].then ? 200 : 302, cases[i].then ? "hello" : "xyz");
+        rig_fini();
+    }
+}
+
+Test(http_fetch_next, several_locations)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 302 x\r\nLocation: /y\r\nLocation: /z\r\nContent-Length: 0\r\n\r\n", NULL};
+    got g;
+    script_init(answers);
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    expect_error(&g, HS_E_REDIRECT, HS_FETCH_HEAD, "several places");
+    rig_fini();
+}
+
+/* The server gives up an idle connection as a request comes: it is sent anew, whatever it is, once.
+ */
+Test(http_fetch_next, a_408_that_crosses_a_request)
+{
+#define TIMEOUT "HTTP/1.1 408 x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nidle"
+    static const char *const once[] = {HELLO, TIMEOUT, HELLO, NULL};
+    static const char *const twice[] = {HELLO, TIMEOUT, TIMEOUT, NULL};
+    hs_fetch_options post = {.body = HS_SPAN("body")};
+    got g;
+    script_init(once);
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    expect_hello(&g);
+    begin(&g, URL, &post);
+    bench_run(&r.b, 50);
+    expect_hello(&g);
+    cr_assert_eq(r.requests, 3);
+    cr_assert_eq(r.accepted, 2);
+    expect_start(2, "POST /x");
+    cr_assert(strstr(seen[2], "\r\n\r\nbody"));
+    rig_fini();
+    script_init(twice);
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    expect_hello(&g);
+    begin(&g, URL, &post);
+    bench_run(&r.b, 50);
+    expect_answer(&g, 408, "idle");
+    cr_assert_eq(r.requests, 3);
+    /* On a new connection it is an answer, which is repeated only where that was asked for. */
+    begin(&g, URL, NULL);
+    bench_run(&r.b, 50);
+    expect_answer(&g, 408, "idle");
+    cr_assert_eq(r.requests, 4);
+    begin(&g, URL, &(hs_fetch_options){.retries = 1});
+    bench_run(&r.b, 1000);
+    expect_answer(&g, 408, "idle");
+    cr_assert_eq(r.requests, 6);
+    rig_fini();
+}
+
 Test(http_fetch_next, credentials_stay_with_their_origin)
 {
     static const char *const answers[] = {TO(302, "/same"), TO(302, "http://192.0.2.1:443/other"),
