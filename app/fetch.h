@@ -1,10 +1,12 @@
 /* The inside of `httpshard fetch`: fetch_args.c reads the command line, fetch_run.c fetches,
- * fetch_print.c says what came, fetch_proxies.c whom it comes through. */
+ * fetch_print.c says what came, fetch_proxies.c whom it comes through, fetch_routes.c reads
+ * --resolve and --connect-to. */
 #pragma once
 
 #include "hs_fetch.h"
 
 #define FETCH_FIELDS_MAX 64
+#define FETCH_ROUTES_MAX 64
 
 typedef struct fetch_args {
     char **urls; /* of argv */
@@ -13,9 +15,11 @@ typedef struct fetch_args {
     uint32_t outs_len;
     hs_fetch_options options;
     hs_fetch_field fields[FETCH_FIELDS_MAX];
-    const char *data;   /* of -d */
-    const char *upload; /* of -T */
-    const char *cacert;
+    const char *data;                        /* of -d */
+    const char *upload;                      /* of -T */
+    hs_fetch_route routes[FETCH_ROUTES_MAX]; /* of --resolve and --connect-to */
+    uint32_t routes_len;
+    const char *cacert, *cert, *key;
     const char *unix_socket;
     const char *proxy;    /* of --proxy; NULL: what the environment says */
     const char *no_proxy; /* of --noproxy, the same */
@@ -29,6 +33,13 @@ int fetch_main(int argc, char **argv);
 /* Read the command line. *leave: nothing is to be fetched, and the result is the exit status.
  * `args->urls` and `args->outs` have room for argc pointers each. */
 int fetch_args_read(fetch_args *args, int argc, char **argv, bool *leave);
+
+/* Read "HOST:PORT:ADDRESS", whose host "*" is every one, and an address of IPv6 in brackets. False:
+ * it is something else. `value` is borrowed. */
+bool fetch_route_resolve(hs_fetch_route *out, const char *value);
+
+/* Read "HOST:PORT:TO_HOST:TO_PORT", of which each may be empty. The same. */
+bool fetch_route_connect_to(hs_fetch_route *out, const char *value);
 
 /* What the client is told of proxies. */
 typedef struct fetch_proxies {

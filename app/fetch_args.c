@@ -10,36 +10,44 @@
 
 static void print_help(void)
 {
-    printf("usage: httpshard fetch [flags] URL...\n"
-           "\n"
-           "Fetches all URLs side by side and writes their bodies in the order of the URLs.\n"
-           "\n"
-           "  -X METHOD           the method (default: GET, POST with -d, PUT with -T)\n"
-           "  -H 'NAME: VALUE'    a field of the request; may be given often\n"
-           "  -d DATA             the body; @FILE: what the file holds\n"
-           "  -T FILE             the body is what the file holds, to be put there\n"
-           "  -o FILE             write the body there; the nth -o is for the nth URL\n"
-           "  --unix-socket PATH  connect there, whatever the URL's host is\n"
-           "  --proxy URL         through this proxy (default: what http_proxy, https_proxy\n"
-           "                      and all_proxy say in the environment); '': through none\n"
-           "  --noproxy LIST      but not for these hosts (default: what no_proxy says)\n"
-           "  --cacert FILE       roots for certificates, PEM (default: the system's)\n"
-           "  --insecure          take any certificate\n"
-           "  -v                  show the heads, and what TLS came to\n"
-           "  --json              a line of JSON for each URL with its timing, and no bodies\n"
-           "  --fail              a status of 400 or above is a failure\n"
-           "  --redirect HOW      follow, error or manual (default: follow)\n"
-           "  --decode-ratio N    a body may decode to so many times its coded size, where that is\n"
-           "                      more than 64 MiB (default: 1000; 0: without a limit)\n"
-           "  --retries N         repeat what can be repeated (default: 0)\n"
-           "  --max-time SECONDS  for each URL (default: no limit)\n"
-           "  --connect-timeout SECONDS\n"
-           "                      to find the host (default: 5), to connect, for a proxy's tunnel\n"
-           "                      and for the TLS handshake (10 each)\n"
-           "  --parallel N        how many at a time (default: %d)\n"
-           "\n"
-           "Exits with 0 where all came, 1 where one did not, 2 for a bad command line.\n",
-           PARALLEL);
+    printf(
+        "usage: httpshard fetch [flags] URL...\n"
+        "\n"
+        "Fetches all URLs side by side and writes their bodies in the order of the URLs.\n"
+        "\n"
+        "  -X METHOD           the method (default: GET, POST with -d, PUT with -T)\n"
+        "  -H 'NAME: VALUE'    a field of the request; may be given often. Host: a virtual\n"
+        "                      host at the URL's\n"
+        "  -d DATA             the body; @FILE: what the file holds\n"
+        "  -T FILE             the body is what the file holds, to be put there\n"
+        "  -o FILE             write the body there; the nth -o is for the nth URL\n"
+        "  --unix-socket PATH  connect there, whatever the URL's host is\n"
+        "  --resolve HOST:PORT:ADDRESS\n"
+        "                      this is its address, whatever name servers say; *: every host\n"
+        "  --connect-to HOST:PORT:TO_HOST:TO_PORT\n"
+        "                      connect there instead; what is empty is any, or the same\n"
+        "  --proxy URL         through this proxy (default: what http_proxy, https_proxy\n"
+        "                      and all_proxy say in the environment); '': through none\n"
+        "  --noproxy LIST      but not for these hosts (default: what no_proxy says)\n"
+        "  --cacert FILE       roots for certificates, PEM (default: the system's)\n"
+        "  --cert FILE         our certificate, PEM, for servers that ask for one\n"
+        "  --key FILE          its key (default: it is in the certificate's file)\n"
+        "  --insecure          take any certificate\n"
+        "  -v                  show the heads, and what TLS came to\n"
+        "  --json              a line of JSON for each URL with its timing, and no bodies\n"
+        "  --fail              a status of 400 or above is a failure\n"
+        "  --redirect HOW      follow, error or manual (default: follow)\n"
+        "  --decode-ratio N    a body may decode to so many times its coded size, where that is\n"
+        "                      more than 64 MiB (default: 1000; 0: without a limit)\n"
+        "  --retries N         repeat what can be repeated (default: 0)\n"
+        "  --max-time SECONDS  for each URL (default: no limit)\n"
+        "  --connect-timeout SECONDS\n"
+        "                      to find the host (default: 5), to connect, for a proxy's tunnel\n"
+        "                      and for the TLS handshake (10 each)\n"
+        "  --parallel N        how many at a time (default: %d)\n"
+        "\n"
+        "Exits with 0 where all came, 1 where one did not, 2 for a bad command line.\n",
+        PARALLEL);
 }
 
 static int bad_usage(const char *flag, const char *why)
@@ -48,11 +56,34 @@ static int bad_usage(const char *flag, const char *why)
     return 2;
 }
 
+static int take_host(fetch_args *a, hs_span host)
+{
+    if (host.len == 0 || a->options.host.len > 0)
+        return bad_usage("-H", host.len == 0 ? "wants 'Host: NAME'" : "there is a Host already");
+    a->options.host = host;
+    return 0;
+}
+
+static int take_route(fetch_args *a, const char *flag, const char *value)
+{
+    bool resolve = strcmp(flag, "--resolve") == 0;
+    hs_fetch_route *route = &a->routes[a->routes_len];
+    if (a->routes_len == FETCH_ROUTES_MAX)
+        return bad_usage(flag, "given too often");
+    if (resolve ? !fetch_route_resolve(route, value) : !fetch_route_connect_to(route, value))
+        return bad_usage(flag, resolve ? "wants HOST:PORT:ADDRESS, of IPv6 in brackets"
+                                       : "wants HOST:PORT:TO_HOST:TO_PORT, of IPv6 in brackets");
+    a->routes_len++;
+    return 0;
+}
+
 static int take_field(fetch_args *a, const char *value)
 {
     const char *colon = strchr(value, ':');
     if (a->options.headers_len == FETCH_FIELDS_MAX)
         return bad_usage("-H", "given too often");
+    if (colon && hs_span_eq_nocase(hs_span_of(value, (size_t)(colon - value)), HS_SPAN("Host")))
+        return take_host(a, hs_span_trim(hs_span_str(colon + 1)));
     if (!colon)
         return bad_usage("-H", "wants 'NAME: VALUE'");
     const char *from = colon + 1, *to = from + strlen(from);
@@ -110,6 +141,8 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
 {
     if (strcmp(flag, "-H") == 0)
         return take_field(a, value);
+    if (strcmp(flag, "--resolve") == 0 || strcmp(flag, "--connect-to") == 0)
+        return take_route(a, flag, value);
     if (strcmp(flag, "--redirect") == 0)
         return take_redirect(a, value);
     if (strcmp(flag, "--retries") == 0)
@@ -132,6 +165,10 @@ static int take_value(fetch_args *a, const char *flag, const char *value)
         a->outs[a->outs_len++] = value;
     else if (strcmp(flag, "--cacert") == 0)
         a->cacert = value;
+    else if (strcmp(flag, "--cert") == 0)
+        a->cert = value;
+    else if (strcmp(flag, "--key") == 0)
+        a->key = value;
     else if (strcmp(flag, "--unix-socket") == 0)
         a->unix_socket = value;
     else if (strcmp(flag, "--proxy") == 0)
@@ -206,6 +243,8 @@ int fetch_args_read(fetch_args *a, int argc, char **argv, bool *leave)
         return bad_usage("URL", "none was given");
     if (a->data && a->upload)
         return bad_usage("-T", "there is a body by -d already");
+    if (a->key && !a->cert)
+        return bad_usage("--key", "there is no --cert");
     if (a->upload && a->options.method.len == 0)
         a->options.method = HS_SPAN("PUT");
     if (a->outs_len > a->urls_len)

@@ -27,6 +27,8 @@ void fetch_print_request(const hs_fetch_options *o, const char *url)
     if (method.len == 0)
         method = o->body.ptr || o->file ? HS_SPAN("POST") : HS_SPAN("GET");
     fprintf(stderr, "> %.*s %s\n", (int)method.len, (const char *)method.ptr, url);
+    if (o->host.len > 0)
+        print_field(stderr, "> ", &(hs_fetch_field){HS_SPAN("Host"), o->host});
     for (uint32_t i = 0; i < o->headers_len; i++)
         print_field(stderr, "> ", &o->headers[i]);
 }

@@ -123,6 +123,32 @@ static void take_response(run *r, uint32_t i, hs_fetch_res *res)
         say_failed(r, i, hs_err_errno(errno), NULL);
 }
 
+/* ---- URLs as people write them ---- */
+
+/* Whether there is a scheme before what ends an authority: "h:80/?u=http://x" has none. */
+static bool has_scheme(const char *url)
+{
+    const char *slashes = strstr(url, "://");
+    return slashes && strcspn(url, "/?#") == (size_t)(slashes - url) + 1;
+}
+
+/* A fetch of the URL, which is http:// where it does not say. */
+static hs_promise *fetch_url(const run *r, const char *url)
+{
+    if (has_scheme(url))
+        return hs_fetch(r->client, hs_span_str(url), &r->options);
+    const hs_mem *mem = hs_mem_system();
+    size_t len = strlen(url) + 7;
+    char *text = hs_mem_take(mem, len + 1, 16);
+    if (!text)
+        return hs_promise_settled(hs_shard_self(), hs_error(hs_err_of(-ENOMEM)));
+    int written = snprintf(text, len + 1, "http://%s", url);
+    HS_ASSERT(written >= 0 && (size_t)written == len);
+    hs_promise *promise = hs_fetch(r->client, hs_span_of(text, len), &r->options);
+    hs_mem_give(mem, text, len + 1, 16);
+    return promise;
+}
+
 /* ---- all of them ---- */
 
 static void start_some(run *r, uint32_t until)
@@ -132,7 +158,7 @@ static void start_some(run *r, uint32_t until)
         const char *url = args->urls[r->started];
         if (args->verbose)
             fetch_print_request(&r->options, url);
-        r->promises[r->started] = hs_fetch(r->client, hs_span_str(url), &r->options);
+        r->promises[r->started] = fetch_url(r, url);
     }
 }
 
@@ -205,8 +231,12 @@ static hs_err run_all(run *r, hs_tls_why *why)
 {
     alone a = {.name = "fetch",
                .ca_file = r->args->cacert,
+               .cert = {.cert_file = r->args->cert,
+                        .key_file = r->args->key ? r->args->key : r->args->cert},
                .client = {.connect_to = r->args->unix_socket ? &r->unix_addr : NULL,
                           .proxy_env = r->proxies.env,
+                          .routes = r->args->routes,
+                          .routes_len = r->args->routes_len,
                           .unverified = r->args->insecure,
                           .conns_per_origin = r->args->parallel},
                .job = fetch_all,

@@ -60,6 +60,7 @@ static hs_err make_parts(hs_client *client)
 {
     const hs_mem *mem = hs_shard_mem(client->shard);
     HS_TRY(client_tunnel_proxies(client));
+    HS_TRY(client_routes_read(client));
     HS_TRY(register_counters(client));
     HS_TRY(hs_pool_init(&client->conn_slots, mem, sizeof(client_conn), HS_CONNS_MAX));
     HS_TRY(hs_pool_init(&client->fetch_slots, mem, sizeof(fetch), FETCHES_MAX));

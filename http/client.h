@@ -4,10 +4,12 @@
  *   client_end.c      when its memory may go
  *   client_pool.c     which connections there are, and who waits for one
  *   client_conn.c     one connection: dialling, resting, its end
+ *   client_route.c    where connections go instead
  *   client_tunnel.c   which proxy, and a tunnel through it
  *   client_reply.c    reading a response
  *   fetch.c           the call: a request is looked at and copied
  *   fetch_run.c       the state machine of one exchange
+ *   fetch_zone.c      the zone of an address in a URL
  *   fetch_next.c      what a response leads to instead of to the caller: redirections, repetitions
  *   fetch_send.c      the request as bytes
  *   fetch_file.c      a file as a request's body
@@ -182,6 +184,8 @@ struct fetch {
 
     /* the request */
     hs_url url;
+    uint32_t zone; /* of the URL's IPv6 address; 0: none */
+    hs_span host;  /* the value of Host; empty: the URL's */
     hs_span method_name;
     hs_fetch_field *headers;
     uint32_t headers_len;
@@ -282,6 +286,19 @@ void client_pool_unwait(fetch *f);
 /* The fetch that waits for longest of those that could go on now; NULL: none. O(1): what changes an
  * origin costs O(log n) in the origins where fetches wait. */
 fetch *client_pool_next(const hs_client *client);
+
+/* client_route.c */
+/* Copy options.routes. Errors: HS_E_USAGE, -ENOMEM. */
+HS_NODISCARD hs_err client_routes_read(hs_client *client);
+/* Where a connection to *host and *port goes. */
+void client_route(const hs_client *client, hs_span *host, uint16_t *port);
+
+/* fetch_zone.c */
+/* Cut a zone out of the URL *text; f->zone is its number, or 0. Errors: HS_E_USAGE (there is no
+ * such interface), -ENOMEM. */
+HS_NODISCARD hs_err fetch_zone_cut(fetch *f, hs_span *text);
+/* An address of f->url, in brackets, with f->zone, in f->arena. Errors: -ENOMEM. */
+HS_NODISCARD hs_err fetch_zone_host(fetch *f, hs_span *host);
 
 /* client_tunnel.c */
 /* Read options.proxy_env. Errors: -ENOMEM. */

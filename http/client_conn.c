@@ -305,6 +305,11 @@ hs_err client_conn_open(fetch *f, client_origin *o)
 {
     hs_client *client = f->client;
     HS_ASSERT(!f->conn && !f->origin);
+    hs_span host = f->via ? f->via->host : f->url.host;
+    uint16_t port = f->via ? f->via->port : (uint16_t)hs_url_port(&f->url);
+    client_route(client, &host, &port);
+    if (f->zone > 0 && host.ptr == f->url.host.ptr)
+        HS_TRY(fetch_zone_host(f, &host));
     client_conn *c = hs_pool_take(&client->conn_slots);
     hs_cancel *cancel = c ? hs_cancel_create(client->shard) : NULL;
     if (!cancel) {
@@ -327,12 +332,10 @@ hs_err client_conn_open(fetch *f, client_origin *o)
                          .allow = on_allow,
                          .ctx = c};
     f->at_proxy = f->via != NULL;
-    hs_span host = f->via ? f->via->host : f->url.host;
-    uint32_t port = f->via ? f->via->port : hs_url_port(&f->url);
     const hs_addr *to = client->options.connect_to;
     HS_ASSERT(!(to && f->via));
     hs_promise *dialled =
-        to ? hs_dial_addr(client->tcp, to, &d) : hs_dial(client->tcp, host, (uint16_t)port, &d);
+        to ? hs_dial_addr(client->tcp, to, &d) : hs_dial(client->tcp, host, port, &d);
     c->opening = false;
     if (c->fetch) {
         hs_react(dialled, &c->reaction, on_dialled);

@@ -21,6 +21,10 @@ static size_t put_key(uint8_t *key, const fetch *f)
     key[len++] = (uint8_t)(f->via ? (secure ? 't' : 'v') : (secure ? 's' : 'p'));
     memcpy(key + len, host.ptr, host.len);
     len += host.len;
+    if (f->zone > 0 && !asked) {
+        key[len++] = '%';
+        len += hs_fmt_u64((char *)key + len, f->zone);
+    }
     key[len++] = ':';
     len += hs_fmt_u64((char *)key + len, asked ? f->via->port : hs_url_port(url));
     return len;

@@ -50,6 +50,9 @@ static hs_err set_url(fetch *f, hs_span text_of_url, const char **text)
     *text = "not a URL";
     HS_ENSURE(text_of_url.len > 0, HS_E_USAGE);
     HS_TRY(hs_arena_copy(&f->arena, text_of_url, &kept));
+    *text = "the zone of the URL's address is no interface of this host";
+    HS_TRY(fetch_zone_cut(f, &kept));
+    *text = "not a URL";
     hs_err err = hs_url_parse(&f->url, &f->arena, kept, NULL);
     if (!hs_ok(err)) {
         f->url = (hs_url){0};
@@ -98,6 +101,17 @@ static hs_err set_fields(fetch *f, const hs_fetch_options *o, const char **text)
         HS_TRY(add_field(f, h->name, h->value, text));
     HS_ASSERT(f->headers_len == o->headers_len + more);
     return HS_OK;
+}
+
+/* The value of Host: what a URL may have of a host and a port, without what would end it there. */
+static hs_err set_host(fetch *f, hs_span host, const char **text)
+{
+    *text = "what is to be Host is no host";
+    for (size_t i = 0; i < host.len; i++)
+        HS_ENSURE(host.ptr[i] > 0x20 && host.ptr[i] < 0x7f &&
+                      !memchr("/?#@\\\"<>^`{|},", host.ptr[i], 15),
+                  HS_E_USAGE);
+    return host.len > 0 ? hs_arena_copy(&f->arena, host, &f->host) : HS_OK;
 }
 
 static hs_err set_body(fetch *f, const hs_fetch_options *o, const char **text)
@@ -174,6 +188,7 @@ static hs_err set_request(fetch *f, hs_span url, const hs_fetch_options *o, cons
     HS_TRY(set_url(f, url, text));
     HS_TRY(set_method(f, o->method, o->source || o->file || o->body.ptr, text));
     HS_TRY(set_fields(f, o, text));
+    HS_TRY(set_host(f, o->host, text));
     HS_TRY(set_credentials(f, text));
     HS_TRY(set_body(f, o, text));
     set_times(f, &o->times);

@@ -256,8 +256,12 @@ hs_err fetch_next_redirect(fetch *f, const char **text)
     bool plain = f->method == HS_METHOD_GET || f->method == HS_METHOD_HEAD;
     if (((status == 301 || status == 302) && post) || (status == 303 && !plain))
         become_get(f);
-    if (!hs_url_same_origin(&url, &f->url))
+    if (!hs_url_same_origin(&url, &f->url)) {
         forget_credentials(f);
+        f->host = hs_span_of(NULL, 0);
+    }
+    if (!hs_span_eq(url.host, f->url.host))
+        f->zone = 0;
     f->url = url;
     f->res.redirected = true;
     return HS_OK;

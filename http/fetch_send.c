@@ -68,7 +68,10 @@ static void put_request_line(out *o, const fetch *f)
         put(o, f->url.query);
     }
     put(o, HS_SPAN(" HTTP/1.1\r\nHost: "));
-    put_authority(o, &f->url);
+    if (f->host.len > 0)
+        put(o, f->host);
+    else
+        put_authority(o, &f->url);
     put(o, HS_SPAN("\r\n"));
     /* Through a tunnel it would be the host's to read. */
     if (absolute && f->via->authorization.len > 0)

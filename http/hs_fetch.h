@@ -50,6 +50,18 @@ typedef struct hs_fetch_times {
 
 /* ---- the client ---- */
 
+/* Where connections go instead of to a host and port that a URL (or the proxy's variable) has, such
+ * as to a server that is not in the DNS yet. What TLS verifies, Host and cookies stay the URL's;
+ * what `allow` and the guard see is where it really goes. The first route that fits counts. */
+typedef struct hs_fetch_route {
+    hs_span host;     /* as in a URL, of IPv6 in brackets. Empty: every host */
+    hs_span to_host;  /* a name or an address, the same. Empty: the same host */
+    uint16_t port;    /* 0: every port */
+    uint16_t to_port; /* 0: the same port */
+} hs_fetch_route;
+
+#define HS_FETCH_ROUTES_MAX 1000
+
 /* Zeroed: all defaults. */
 typedef struct hs_client_options {
     hs_tcp *tcp; /* to dial with; it must outlive the client. NULL: the client makes its own */
@@ -59,9 +71,11 @@ typedef struct hs_client_options {
     bool unverified;   /* take any certificate of a host; a proxy's is verified all the same */
     const hs_addr *connect_to; /* where connections go, whatever host a URL names, such as to a Unix
                                 * socket; it must outlive the client. NULL: to that host */
-    hs_cookies *cookies;       /* a jar for what servers ask to be kept; it must outlive the client.
-                                * NULL: nothing is kept. A request with a Cookie field of its own
-                                * has that alone */
+    const hs_fetch_route *routes; /* where connections go instead; copied */
+    uint32_t routes_len;          /* at most HS_FETCH_ROUTES_MAX */
+    hs_cookies *cookies; /* a jar for what servers ask to be kept; it must outlive the client.
+                          * NULL: nothing is kept. A request with a Cookie field of its own
+                          * has that alone */
     /* Proxies, as the environment names them: a list of "NAME=value" that ends with NULL, such as
      * environ(7). Read once, and copied. NULL: no proxies. HTTP_PROXY is for http: URLs,
      * HTTPS_PROXY for https: ones, ALL_PROXY for what has none of its own, and NO_PROXY lists whom
@@ -96,7 +110,8 @@ typedef struct hs_client_options {
 } hs_client_options;
 
 /* Make a client. Owned by the caller until hs_client_destroy. `options` may be NULL. Errors:
- * HS_E_USAGE (an option is out of its range), -ENOMEM. Shard: owner only. */
+ * HS_E_USAGE (an option is out of its range; a route's host is none, and the log says which),
+ * -ENOMEM. Shard: owner only. */
 HS_API HS_NODISCARD hs_err hs_client_create(hs_shard *shard, const hs_client_options *options,
                                             hs_client **out);
 
@@ -175,6 +190,9 @@ typedef struct hs_fetch_options {
      * Host for example. */
     const hs_fetch_field *headers;
     uint32_t headers_len;
+    hs_span host; /* the value of Host, HOST or HOST:PORT, of a virtual host. Connection, TLS and
+                   * cookies stay the URL's; a redirection to another origin has its own. Empty: the
+                   * URL's host and port */
     const hs_headers *fields;      /* and these behind them; NULL: none */
     hs_span body;                  /* copied. ptr NULL: none */
     const hs_fetch_source *source; /* instead of `body`; a fetch with it is not repeated */
@@ -237,7 +255,8 @@ HS_API void hs_fetch_error_free(void *error);
 /* The name of a phase: "resolve", for example. Static storage. Shard: any. */
 HS_API const char *hs_fetch_phase_name(hs_fetch_phase phase);
 
-/* Fetch `url` (http or https; section 4.4 of the URL Standard). A name and a password in it are
+/* Fetch `url` (http or https; section 4.4 of the URL Standard, and an IPv6 address may have a zone,
+ * by name or number: http://[fe80::1%25eth0]/, RFC 6874). A name and a password in it are
  * sent as Basic authorization (RFC 7617), to its own origin. `options` may be NULL. Fulfilled with
  * a hs_fetch_res * when the final head is there: hs_fetch_res_free it.
  *

@@ -310,6 +310,107 @@ class Redirects(unittest.TestCase):
         self.assertEqual(json.loads(got.stdout)["status"], 302)
 
 
+class Elsewhere(unittest.TestCase):
+    """Virtual hosts, and connections that go elsewhere than the URL says."""
+
+    def setUp(self):
+        self.server = self.enterContext(Program())
+        self.port = self.server.port
+
+    def fine(self, *words):
+        got = fetch(*words)
+        self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+
+    def test_a_virtual_host(self):
+        with Scripted(Redirects.THERE) as server:
+            got = fetch("-H", "host:  Virtual.Test:81 ", "-v", server.url)
+        self.assertEqual(got.stdout, "there")
+        self.assertIn("\r\nHost: Virtual.Test:81\r\n", server.asked[0])
+        self.assertEqual(server.asked[0].count("ost:"), 1)
+        self.assertIn("> Host: Virtual.Test:81\n", got.stderr)
+
+    def test_resolve(self):
+        url = f"http://one.test:{self.port}/plaintext"
+        for host in ("one.test", "+one.test", "ONE.test.", "*"):
+            self.fine("--resolve", f"{host}:{self.port}:127.0.0.1", url)
+
+    def test_connect_to(self):
+        there = f"127.0.0.1:{self.port}"
+        self.fine("--connect-to", "one.test:80:" + there, "http://one.test/plaintext")
+        self.fine("--connect-to", "::" + there, "http://b\xfccher.test:99/plaintext")
+        self.fine("--connect-to", f"127.0.0.1:81::{self.port}", "http://127.0.0.1:81/plaintext")
+        self.fine("--connect-to", "x.test:80:127.0.0.1:1", "--connect-to",
+                  "b\xfccher.test::" + there, "http://xn--bcher-kva.test/plaintext")
+        self.fine("--connect-to", "[::2]:80:" + there, "http://[::2]/plaintext")
+
+    def test_no_scheme(self):
+        self.fine(f"127.0.0.1:{self.port}/plaintext")
+        self.fine(f"127.0.0.1:{self.port}/plaintext?u=http://x")
+        self.fine("--resolve", f"one.test:{self.port}:127.0.0.1", f"one.test:{self.port}/plaintext")
+        self.fine("--connect-to", f"::127.0.0.1:{self.port}", "one.test/plaintext#http://x")
+
+    def test_a_zone(self):
+        with Program(listen=("[::1]:0",)) as server:
+            for zone in ("%25lo", "%lo", "%251"):
+                self.fine(f"http://[::1{zone}]:{server.port}/plaintext")
+                self.fine(f"[::1{zone}]:{server.port}/plaintext")
+        got = fetch("http://[::1%25nosuch0]/")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("no interface of this host", got.stderr)
+
+    def test_bad_command_lines(self):
+        for words in (["--resolve", "one.test:80"], ["--resolve", "one.test:80:two.test"],
+                      ["--resolve", ":80:127.0.0.1"], ["--resolve", "a:0:127.0.0.1"],
+                      ["--resolve", "a:80:::1"], ["--resolve", "a:80:10.0.0.0/8"],
+                      ["--resolve", "a:80:[127.0.0.1]"], ["--resolve", "[::1:80:127.0.0.1"],
+                      ["--connect-to", "a:80:b"], ["--connect-to", "a:x:b:80"],
+                      ["--connect-to", "a:80:b:99999"], ["--key", "x"], ["-H", "Host:"],
+                      ["-H", "Host: a", "-H", "host: b"]):
+            got = fetch(*words, "http://x/")
+            self.assertEqual(got.returncode, 2, words)
+            self.assertIn("--help", got.stderr)
+        got = fetch("--connect-to", "a b:80:b:80", "http://x/")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("route 1 has a host that is none", got.stderr)
+
+    @unittest.skipUnless(tls.CERTS, "built without TLS")
+    def test_the_host_is_verified_all_the_same(self):
+        ours = ("--cacert", tls.path("ca.pem"))
+        with Program(*tls.pair("server")) as server:
+            there = f"::127.0.0.1:{server.port}"
+            self.fine(*ours, "--connect-to", there, "https://server.test/plaintext")
+            got = fetch(*ours, "--json", "--connect-to", there, "https://elsewhere.test/")
+            self.assertEqual(json.loads(got.stdout)["error"], "HS_E_CERT_HOST")
+            # Nor does the field make another of it.
+            self.fine(*ours, "-H", "Host: elsewhere.test", "--connect-to", there,
+                      "https://server.test/plaintext")
+
+
+@unittest.skipUnless(tls.CERTS, "built without TLS")
+class OurCertificate(unittest.TestCase):
+    def test_shown_to_servers_that_ask(self):
+        ours = ("--cacert", tls.path("ca.pem"))
+        pem, key = tls.path("client.pem"), tls.path("client.key")
+        with Program(*tls.pair("server"), "--tls-client-ca", tls.path("ca.pem")) as server, \
+                tempfile.NamedTemporaryFile() as both:
+            for part in (pem, key):
+                with open(part, "rb") as file:
+                    both.write(file.read())
+            both.flush()
+            url = f"https://localhost:{server.port}/plaintext"
+            for flags in ((*ours, "--cert", pem, "--key", key), (*ours, "--cert", both.name),
+                          ("--insecure", "--cert", pem, "--key", key)):
+                got = fetch(*flags, url)
+                self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+            self.assertEqual(fetch(*ours, url).returncode, 1)
+        for flags in (["--cert", "/nonexistent"], ["--cert", pem, "--key", "/nonexistent"],
+                      ["--cert", pem], ["--cert", pem, "--key", tls.path("server.key")]):
+            got = fetch(*flags, "http://127.0.0.1:1/")
+            self.assertEqual((got.returncode, got.stdout), (1, ""))
+            self.assertIn("httpshard fetch: TLS: " + flags[-1] if len(flags) < 4 or
+                          "nonexistent" in flags[-1] else "TLS: ", got.stderr)
+
+
 def without_roots(*words):
     """A fetch on a system that has no roots of certificates, as far as it can see."""
     return run([DENY, "access=ENOENT", program.PROGRAM, *FETCH, *words], env=ENV,
