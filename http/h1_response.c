@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "class.h"
 #include "field.h"
 #include "hs_assert.h"
 #include "hs_headers.h"
@@ -314,13 +315,22 @@ static hs_span next_unfolded(uint8_t **at, const uint8_t *last)
 /* The line as a field. False: it is none, and is ignored. */
 static bool split_line(hs_span line, h1_response_field *out)
 {
-    const uint8_t *colon = line.len > 0 ? memchr(line.ptr, ':', line.len) : NULL;
-    if (!colon || is_blank(line.ptr[0]))
+    const uint8_t *p = line.ptr, *end = p + line.len;
+    while (p < end && class_is(*p, CLASS_TOKEN))
+        p++;
+    size_t name_len = (size_t)(p - line.ptr);
+    while (p < end && is_blank(*p))
+        p++;
+    if (p == end || *p != ':' || name_len == 0)
         return false;
-    size_t len = (size_t)(colon - line.ptr);
-    out->name = hs_span_trim(hs_span_of(line.ptr, len));
-    out->value = hs_span_trim(hs_span_from(line, len + 1));
-    return hs_http_is_token(out->name);
+    p++;
+    while (p < end && is_blank(*p))
+        p++;
+    while (end > p && is_blank(end[-1]))
+        end--;
+    out->name = hs_span_of(line.ptr, name_len);
+    out->value = hs_span_of(p, (size_t)(end - p));
+    return true;
 }
 
 static void read_status_line(h1_response *h, hs_span line)
