@@ -102,6 +102,47 @@ Test(http_fetch_bad, endless_heads)
                HS_E_PROTOCOL, HS_FETCH_HEAD, "too many interim responses");
 }
 
+static hs_err make_limited(uint32_t bytes, uint32_t fields)
+{
+    rig_prepare(NULL, NULL);
+    r.options.head_bytes_max = bytes;
+    r.options.fields_max = fields;
+    return rig_make();
+}
+
+/* The limits of heads are options, which have their own. */
+Test(http_fetch_bad, heads_beyond_an_option)
+{
+    static const char three[] =
+        OK11 "A: 1\r\nB: 2222222222222222222222222222\r\nContent-Length: 5\r\n\r\nhello";
+    uint32_t head = sizeof three - 1 - 5;
+    const struct {
+        uint32_t bytes, fields;
+        const char *text; /* NULL: it is taken */
+    } cases[] = {
+        {1u << 20, 1000, NULL},
+        {head, 3, NULL},
+        {1u << 20, 2, "too many fields"},
+        {head - 1, 1000, "head too long"},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(cases); i++) {
+        got g;
+        cr_assert(hs_ok(make_limited(cases[i].bytes, cases[i].fields)));
+        r.answer = three;
+        begin(&g, URL, NULL);
+        bench_run(&r.b, 50);
+        if (cases[i].text)
+            expect_error(&g, HS_E_LIMIT, HS_FETCH_HEAD, cases[i].text);
+        else
+            expect_hello(&g);
+        rig_fini();
+    }
+    cr_assert_eq(make_limited((1u << 20) + 1, 0).code, HS_E_USAGE);
+    rig_fini();
+    cr_assert_eq(make_limited(0, 1001).code, HS_E_USAGE);
+    rig_fini();
+}
+
 Test(http_fetch_bad, endless_bodies)
 {
     got g;
