@@ -167,8 +167,12 @@ static size_t add_in(h1_session *x, hs_span in)
 /* Whether the next request may begin in this turn. */
 static bool may_begin(h1_conn *c)
 {
-    if (HS_LIKELY(c->since_ns != hs_shard_now_ns(c->server->shard))) {
-        c->turn_requests = 0;
+    if (c->since_ns != hs_shard_now_ns(c->server->shard)) {
+        c->turn_requests = c->turn_granted = 0;
+        return true;
+    }
+    if (c->turn_granted > 0) {
+        c->turn_granted--;
         return true;
     }
     return turn_budget_allows(c);
@@ -335,7 +339,7 @@ void session_resume(h1_session *x)
         orphan_release(x);
         return;
     }
-    c->turn_requests = 0;
+    c->turn_requests = c->turn_granted = 0;
     conn_go_on(c);
 }
 

@@ -57,7 +57,8 @@ typedef struct h1_conn {
     bool evicted;           /* ended for what it held */
     bool stalled;           /* the send queue is full: no new request until it drained */
     bool paused;            /* the stream is paused */
-    uint16_t turn_requests; /* pipelined ones that ran in this turn */
+    uint8_t turn_granted;   /* pipelined ones that may run in this turn */
+    uint16_t turn_requests; /* those, and those that were granted before */
 } h1_conn;
 
 /* How far a body is read. */
@@ -162,7 +163,6 @@ struct hs_http_server {
     hs_task resume_task;      /* posted while there are any */
     uint64_t budget_turn_ns;  /* the turn of the budget, */
     uint64_t budget_until_ns; /* when it is spent, */
-    uint32_t budget_requests; /* and how many requests were counted against it */
     bool budget_spent, resuming_now;
     bool draining;
     uint64_t date_until_ns;                    /* when `date` is no longer true */

@@ -95,7 +95,9 @@ HS_API HS_NODISCARD hs_err hs_stream_write(hs_stream *s, hs_span data);
  * memory runs short) or more wait: make no more until `drained`. */
 static inline bool hs_stream_full(const hs_stream *s)
 {
-    return hs_stream_unsent(s) >= hs_shard_send_share(s->shard);
+    size_t unsent = hs_stream_unsent(s);
+    return unsent >= HS_CHUNK_BYTES /* no share is less */ &&
+           unsent >= hs_shard_send_share(s->shard);
 }
 
 /* Whether less than a quarter of the share waits: HS_SEND_LOW_BYTES, or less. */
