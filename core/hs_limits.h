@@ -60,6 +60,8 @@ HS_STATIC_ASSERT((HS_MAIL_CAPACITY & (HS_MAIL_CAPACITY - 1)) == 0,
  * connections may take together. The first request of a connection in a turn is not counted. */
 #define HS_TURN_PIPELINED_MAX 64
 #define HS_TURN_PIPELINED_NS (2 * HS_MSEC_NS)
+/* How long TLS handshakes may take in a turn; one step runs at least. */
+#define HS_TURN_HANDSHAKES_NS (2 * HS_MSEC_NS)
 
 /* A callback that holds its shard longer than this is worth a line in the log: every other
  * connection of the shard waited for it. */

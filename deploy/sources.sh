@@ -217,6 +217,8 @@ build_wolfssl()
     # A peer's public key lies on its curve, and what X25519 makes of it is not zero (RFC 8446
     # sections 4.2.8.2 and 7.4.2): off by default.
     macros+=" -DWOLFSSL_VALIDATE_ECC_IMPORT -DWOLFSSL_ECDHX_SHARED_NOT_ZERO"
+    # Public authorities sign some hundred names at most; tls/tls.h has the same limit.
+    macros+=" -DWOLFSSL_MAX_ALT_NAMES=1024"
     ./configure --prefix="$1" --libdir="$1/lib" --enable-static --disable-shared \
         --with-pic "$assembly" --enable-sp=yes,asm --enable-tls13 --disable-oldtls \
         --enable-session-ticket --enable-earlydata --enable-ocsp --enable-ocspstapling \

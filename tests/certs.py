@@ -52,6 +52,14 @@ authorityKeyIdentifier = keyid
 """
 NAMES = ("DNS:server.test,DNS:*.wild.test,DNS:localhost,DNS:Upper.Test,"
          "IP:127.0.0.1,IP:::1")
+
+
+def many(count):
+    """Names for a certificate, the last of them server.test."""
+    names = [f"DNS:name-{i}.many-names.test" for i in range(count - 1)]
+    return ",".join([*names, "DNS:server.test"])
+
+
 EC = ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
 RSA = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
 ED = ["ED25519"]
@@ -67,6 +75,9 @@ LEAVES = [
     ("future", EC, NAMES, "serverAuth", "20990101000000Z", "20990201000000Z"),
     ("usage", EC, NAMES, "clientAuth", None, None),
     ("no_names", EC, "", "serverAuth", None, None),
+    # 1,024 names are the limit; public authorities sign some hundred.
+    ("many_names", EC, many(1024), "serverAuth", None, None),
+    ("too_many_names", EC, many(1025), "serverAuth", None, None),
     ("client", EC, "DNS:alice.test", "clientAuth", None, None),
 ]
 # name, about whom, status, from, until, whether the signature is right

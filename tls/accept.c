@@ -7,7 +7,12 @@
 #include "tls.h"
 
 /* An alert before there are keys (RFC 8446 section 6): fatal, of TLS 1.2's version. */
-enum { ALERT_UNEXPECTED = 10, ALERT_DECODE = 50 };
+enum {
+    ALERT_UNEXPECTED_MESSAGE = 10,
+    ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_DECODE_ERROR = 50,
+    ALERT_INTERNAL_ERROR = 80
+};
 
 static void give_up_oldest(hs_tls *tls, hs_list *list, hs_err why)
 {
@@ -79,17 +84,41 @@ static hs_tls_ctx *current_ctx(hs_tls *tls)
     return tls->ctx;
 }
 
-static void answer_plainly(tls_conn *c, tls_hello_result result)
+static void refuse_with(tls_conn *c, hs_span answer)
 {
-    uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ALERT_DECODE};
-    hs_span answer = hs_span_of(alert, sizeof alert);
-    if (result == TLS_HELLO_PLAIN)
-        alert[6] = ALERT_UNEXPECTED;
-    if (result == TLS_HELLO_PLAIN && c->tls->options.plain_answer.len > 0)
-        answer = c->tls->options.plain_answer;
     /* Without memory for it the end alone must do. */
     hs_err err = hs_stream_write(c->plain, answer);
     tls_conn_fail(c, hs_ok(err) ? hs_err_of(HS_E_TLS) : err);
+}
+
+static void refuse_with_alert(tls_conn *c, uint8_t code)
+{
+    uint8_t alert[7] = {21, 3, 3, 0, 2, 2, code};
+    refuse_with(c, hs_span_of(alert, sizeof alert));
+}
+
+/* The limit is ours, and the client has done nothing wrong: it is worth a line. */
+static void refuse_large(tls_conn *c)
+{
+    hs_tls *tls = c->tls;
+    uint64_t now = hs_shard_now_ns(tls->shard);
+    if (now >= tls->warn_next_ns) {
+        tls->warn_next_ns = now + HS_SEC_NS;
+        hs_log_write(hs_shard_log(tls->shard), HS_LOG_WARN,
+                     "tls: refused a ClientHello of more than %d bytes", TLS_HELLO_BYTES_MAX);
+    }
+    refuse_with_alert(c, ALERT_INTERNAL_ERROR);
+}
+
+static void refuse_hello(tls_conn *c, tls_hello_result result)
+{
+    if (result == TLS_HELLO_LARGE)
+        refuse_large(c);
+    else if (result == TLS_HELLO_PLAIN && c->tls->options.plain_answer.len > 0)
+        refuse_with(c, c->tls->options.plain_answer);
+    else
+        refuse_with_alert(c, result == TLS_HELLO_PLAIN ? ALERT_UNEXPECTED_MESSAGE
+                                                       : ALERT_DECODE_ERROR);
 }
 
 static hs_err make_ssl(tls_conn *c, const tls_hello *hello)
@@ -133,15 +162,6 @@ static void begin(tls_conn *c, const tls_hello *hello)
     tls_shake(c);
 }
 
-/* Keep what came of a hello. False: it has died. */
-static bool keep(tls_conn *c, hs_span bytes)
-{
-    hs_err err = hs_chain_append(&c->held, hs_shard_chunks(c->s.shard), bytes);
-    if (!hs_ok(err))
-        tls_conn_die(c, err);
-    return hs_ok(err);
-}
-
 /* All that came so far, in one piece, as far as a hello may go. */
 static hs_span gathered(tls_conn *c)
 {
@@ -156,6 +176,35 @@ static hs_span gathered(tls_conn *c)
     return hs_span_of(out, n);
 }
 
+/* Put a hello that wolfSSL cannot read as it came into one record: what is hashed of it are its
+ * bytes, wherever the records begin (RFC 8446 section 5.1). `fresh` is what is not in c->held.
+ * False: it has ended. */
+static bool make_whole(tls_conn *c, const tls_hello *hello, hs_span fresh)
+{
+    hs_pool *chunks = hs_shard_chunks(c->s.shard);
+    uint32_t n = hello->payload_bytes;
+    uint8_t head[5] = {22, 3, 1, (uint8_t)(n >> 8), (uint8_t)n};
+    hs_chain whole;
+    if (n > TLS_RECORD_BYTES) {
+        refuse_with_alert(c, ALERT_INTERNAL_ERROR);
+        return false;
+    }
+    if (fresh.len > 0 && !tls_conn_hold(c, fresh))
+        return false;
+    hs_chain_consume(&c->held, chunks, hello->records_bytes);
+    hs_chain_init(&whole);
+    hs_err err = hs_chain_append(&whole, chunks, hs_span_of(head, sizeof head));
+    if (hs_ok(err))
+        err = hs_chain_append(&whole, chunks, hs_span_of(c->tls->hello + TLS_HELLO_BYTES_MAX, n));
+    for (const hs_chunk *k = c->held.head; hs_ok(err) && k; k = k->next)
+        err = hs_chain_append(&whole, chunks, hs_span_of(k->data, k->len));
+    hs_chain_clear(&c->held, chunks);
+    c->held = whole;
+    if (!hs_ok(err))
+        tls_conn_die(c, err);
+    return hs_ok(err);
+}
+
 void tls_accept_hello(tls_conn *c, hs_span bytes)
 {
     tls_hello hello;
@@ -163,7 +212,7 @@ void tls_accept_hello(tls_conn *c, hs_span bytes)
     bool kept = c->held.len > 0;
     HS_ASSERT(c->hs && c->state == TLS_HELLO);
     if (kept) {
-        if (!keep(c, bytes) || c->held.len < c->hs->hello_need)
+        if (!tls_conn_hold(c, bytes) || c->held.len < c->hs->hello_need)
             return;
         all = gathered(c);
     }
@@ -171,14 +220,22 @@ void tls_accept_hello(tls_conn *c, hs_span bytes)
                                              &hello, &c->hs->hello_need);
     if (result == TLS_HELLO_MORE) {
         if (!kept)
-            (void)keep(c, bytes);
+            (void)tls_conn_hold(c, bytes);
         return;
     }
     if (result != TLS_HELLO_DONE) {
-        answer_plainly(c, result);
+        refuse_hello(c, result);
         return;
     }
-    if (!kept)
+    /* wolfSSL would use a curve that the client did not offer (RFC 8422 section 4, RFC 8446 section
+     * 4.1.1). */
+    if (hello.no_group) {
+        refuse_with_alert(c, ALERT_HANDSHAKE_FAILURE);
+        return;
+    }
+    if (hello.cut && !make_whole(c, &hello, kept ? hs_span_of(NULL, 0) : bytes))
+        return;
+    if (!kept && !hello.cut)
         c->in = bytes;
     begin(c, &hello);
 }

@@ -304,15 +304,21 @@ static bool input_step(tls_conn *c)
     return c->state == TLS_OPEN && result == TLS_READ_MORE && !c->paused;
 }
 
-/* Keep what cannot be looked at now. */
-static void hold_rest(tls_conn *c)
+bool tls_conn_hold(tls_conn *c, hs_span bytes)
 {
-    if (c->in.len == 0)
-        return;
-    hs_err err = hs_chain_append(&c->held, chunks_of(c), c->in);
-    c->in = hs_span_of(NULL, 0);
+    if (bytes.len == 0)
+        return true;
+    hs_err err = hs_chain_append(&c->held, chunks_of(c), bytes);
     if (!hs_ok(err))
         tls_conn_die(c, err);
+    return hs_ok(err);
+}
+
+static void hold_rest(tls_conn *c)
+{
+    hs_span rest = c->in;
+    c->in = hs_span_of(NULL, 0);
+    (void)tls_conn_hold(c, rest);
 }
 
 /* The peer makes us send and does not read: nothing more of it is read until it does. */

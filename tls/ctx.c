@@ -6,8 +6,6 @@
 
 #include "tls.h"
 
-#include <wolfssl/wolfcrypt/sha256.h>
-
 /* wolfSSL's names. All with an ephemeral exchange of keys and authenticated encryption: what
  * remains of TLS 1.2 once RFC 9325 section 4.2 is applied. */
 #define CIPHERS                                                                                    \
@@ -42,8 +40,9 @@ static bool add_name(hs_span name, void *ctx)
     bool wildcard = name.len > 2 && name.ptr[0] == '*' && name.ptr[1] == '.';
     if (wildcard)
         name = hs_span_from(name, 1);
-    if (!tls_name_ok(wildcard ? hs_span_from(name, 1) : name) || slot->names_len == TLS_NAMES_MAX)
+    if (!tls_name_ok(wildcard ? hs_span_from(name, 1) : name))
         return true;
+    HS_ASSERT(slot->names_len < slot->names_max);
     uint8_t *copy = hs_mem_take(w->mem, name.len, 16);
     if (!copy) {
         w->err = hs_err_of(-ENOMEM);
@@ -79,12 +78,19 @@ static hs_err describe(const hs_mem *mem, tls_slot *slot, hs_span pem, uint8_t *
         return say_wolf(why, len, file, "holds no certificate");
     if (!tls_der_cert(hs_span_of(der, (size_t)len), &parts))
         return tls_say(why, hs_err_of(HS_E_CERT), "%s: its certificate is broken", file);
-    if (wc_Sha256Hash(der, (word32)len, slot->identity) != 0)
-        return tls_say(why, hs_err_of(-ENOMEM), "%s: no memory", file);
     slot->kind = kind_of(parts.key_oid);
     if (slot->kind == 0)
         return tls_say(why, hs_err_of(HS_E_CERT), "%s: its key is not RSA, ECDSA or Ed25519", file);
-    slot->names = hs_mem_take_zero(mem, TLS_NAMES_MAX * sizeof *slot->names, 16);
+    slot->names_max = tls_names_count(&parts);
+    if (slot->names_max > TLS_NAMES_MAX)
+        return tls_say(why, hs_err_of(HS_E_CERT), "%s: its certificate has %u names, %d at most",
+                       file, slot->names_max, TLS_NAMES_MAX);
+    hs_err err = tls_names_identity(mem, &parts, hs_span_of(der, (size_t)len), slot->identity);
+    if (!hs_ok(err))
+        return tls_say(why, hs_err_of(-ENOMEM), "%s: no memory", file);
+    if (slot->names_max == 0)
+        slot->names_max = 1;
+    slot->names = hs_mem_take_zero(mem, slot->names_max * sizeof *slot->names, 16);
     names_walk walk = {mem, slot, {slot->names ? 0 : -ENOMEM}};
     if (slot->names)
         (void)tls_names_each(&parts, add_name, &walk);
@@ -247,7 +253,7 @@ static void free_slot(const hs_mem *mem, tls_slot *slot)
 {
     for (uint32_t i = 0; i < slot->names_len; i++)
         hs_mem_give(mem, slot->names[i].ptr, slot->names[i].len, 16);
-    hs_mem_give(mem, slot->names, TLS_NAMES_MAX * sizeof *slot->names, 16);
+    hs_mem_give(mem, slot->names, slot->names_max * sizeof *slot->names, 16);
     tls_staple_free(mem, slot);
     if (slot->wolf)
         wolfSSL_CTX_free(slot->wolf);

@@ -11,7 +11,7 @@
 #define HANDSHAKE 22
 #define CLIENT_HELLO 1
 
-enum { EXT_SERVER_NAME = 0, EXT_SIGNATURES = 13, EXT_ALPN = 16 };
+enum { EXT_SERVER_NAME = 0, EXT_GROUPS = 10, EXT_SIGNATURES = 13, EXT_ALPN = 16 };
 
 /* ---- reading, with checks ---- */
 
@@ -99,6 +99,22 @@ static void read_signatures(hs_span data, tls_hello *hello)
         hello->keys |= key_of(take_number(&list, 2));
 }
 
+/* secp256r1, secp384r1, secp521r1 and x25519: those that wolfSSL is built with. */
+static bool group_is_ours(uint32_t group)
+{
+    return group == 23 || group == 24 || group == 25 || group == 29;
+}
+
+static void read_groups(hs_span data, tls_hello *hello)
+{
+    cursor c = cursor_of(data);
+    cursor list = cursor_of(take_vector(&c, 2));
+    hello->no_group = list.at < list.end;
+    while (list.at < list.end)
+        if (group_is_ours(take_number(&list, 2)))
+            hello->no_group = false;
+}
+
 static void read_extensions(cursor *c, tls_hello *hello)
 {
     cursor list = cursor_of(take_vector(c, 2));
@@ -110,6 +126,8 @@ static void read_extensions(cursor *c, tls_hello *hello)
         cursor inner = cursor_of(data);
         if (type == EXT_SERVER_NAME)
             read_name(data, hello);
+        else if (type == EXT_GROUPS)
+            read_groups(data, hello);
         else if (type == EXT_SIGNATURES)
             read_signatures(data, hello);
         else if (type == EXT_ALPN)
@@ -149,6 +167,7 @@ tls_hello_result tls_hello_read(const uint8_t *bytes, size_t len, uint8_t *scrat
                                 tls_hello *hello, uint32_t *need)
 {
     size_t at = 0, have = 0, whole = MESSAGE_HEAD;
+    bool cut = false;
     HS_ASSERT(len > 0);
     for (;;) {
         if (at < len && judge_start(bytes + at, len - at) != TLS_HELLO_MORE)
@@ -158,8 +177,10 @@ tls_hello_result tls_hello_read(const uint8_t *bytes, size_t len, uint8_t *scrat
             break;
         }
         size_t n = (size_t)bytes[at + 3] << 8 | bytes[at + 4];
-        if (n == 0 || n > TLS_RECORD_BYTES || at + RECORD_HEAD + n > TLS_HELLO_BYTES_MAX)
+        if (n == 0 || n > TLS_RECORD_BYTES)
             return TLS_HELLO_BAD;
+        if (at + RECORD_HEAD + n > TLS_HELLO_BYTES_MAX)
+            return TLS_HELLO_LARGE;
         if (len - at - RECORD_HEAD < n) {
             *need = (uint32_t)(at + RECORD_HEAD + n);
             break;
@@ -173,13 +194,18 @@ tls_hello_result tls_hello_read(const uint8_t *bytes, size_t len, uint8_t *scrat
             whole =
                 MESSAGE_HEAD + ((size_t)scratch[1] << 16 | (size_t)scratch[2] << 8 | scratch[3]);
         if (whole > TLS_HELLO_BYTES_MAX)
-            return TLS_HELLO_BAD;
-        if (have >= whole && have >= MESSAGE_HEAD)
-            return read_message(hs_span_of(scratch + MESSAGE_HEAD, whole - MESSAGE_HEAD), hello)
-                       ? TLS_HELLO_DONE
-                       : TLS_HELLO_BAD;
+            return TLS_HELLO_LARGE;
+        cut |= have < MESSAGE_HEAD;
+        if (have >= whole && have >= MESSAGE_HEAD) {
+            if (!read_message(hs_span_of(scratch + MESSAGE_HEAD, whole - MESSAGE_HEAD), hello))
+                return TLS_HELLO_BAD;
+            hello->cut = cut;
+            hello->records_bytes = (uint32_t)at;
+            hello->payload_bytes = (uint32_t)have;
+            return TLS_HELLO_DONE;
+        }
     }
-    return *need > TLS_HELLO_BYTES_MAX ? TLS_HELLO_BAD : TLS_HELLO_MORE;
+    return *need > TLS_HELLO_BYTES_MAX ? TLS_HELLO_LARGE : TLS_HELLO_MORE;
 }
 
 bool tls_alpn_next(hs_span *list, hs_span *protocol)

@@ -4,8 +4,11 @@
  * wildcard is a whole first label and stands for one label; addresses are compared as bytes.
  * Tested by: tests/unit/tls_names.c. */
 #include <arpa/inet.h>
+#include <stdlib.h>
 
 #include "tls.h"
+
+#include <wolfssl/wolfcrypt/sha256.h>
 
 enum { ALT_DNS = 0x82, ALT_ADDRESS = 0x87 };
 
@@ -86,6 +89,64 @@ bool tls_names_host(const tls_der *der, hs_span host)
             return true;
     }
     return false;
+}
+
+uint32_t tls_names_count(const tls_der *der)
+{
+    hs_span list = der->alt_names, name;
+    uint32_t n = 0;
+    uint8_t tag;
+    while (tls_der_next(&list, &tag, &name))
+        n++;
+    return n;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const hs_span *x = a, *y = b;
+    int order = memcmp(x->ptr, y->ptr, HS_MIN(x->len, y->len));
+    if (order == 0)
+        order = (x->len > y->len) - (x->len < y->len);
+    return order;
+}
+
+/* Each with its tag and length, as it is in the certificate. */
+static int hash_names(const tls_der *der, hs_span *names, uint8_t out[TLS_IDENTITY_BYTES])
+{
+    hs_span list = der->alt_names, name;
+    uint32_t n = 0;
+    uint8_t tag;
+    wc_Sha256 sha;
+    for (hs_span from = list; tls_der_next(&list, &tag, &name); from = list)
+        names[n++] = hs_span_of(from.ptr, from.len - list.len);
+    qsort(names, n, sizeof *names, compare_names);
+    int rc = wc_InitSha256(&sha);
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        rc = wc_Sha256Update(&sha, names[i].ptr, (word32)names[i].len);
+    if (rc == 0)
+        rc = wc_Sha256Final(&sha, out);
+    wc_Sha256Free(&sha);
+    return rc;
+}
+
+hs_err tls_names_identity(const hs_mem *mem, const tls_der *der, hs_span cert,
+                          uint8_t out[TLS_IDENTITY_BYTES])
+{
+    uint32_t n = tls_names_count(der);
+    size_t bytes = n * sizeof(hs_span);
+    int rc;
+    if (n == 0) {
+        rc = wc_Sha256Hash(cert.ptr, (word32)cert.len, out);
+    } else {
+        hs_span *names = hs_mem_take(mem, bytes, 16);
+        HS_ENSURE(names, -ENOMEM);
+        rc = hash_names(der, names, out);
+        hs_mem_give(mem, names, bytes, 16);
+    }
+    HS_ENSURE(rc == 0, -ENOMEM);
+    return HS_OK;
 }
 
 bool tls_names_each(const tls_der *der, bool (*fn)(hs_span name, void *ctx), void *ctx)

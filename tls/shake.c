@@ -53,14 +53,50 @@ void tls_shake(tls_conn *c)
     tls_conn_fail(c, tls_err_of(c, why));
 }
 
-void tls_shake_data(tls_conn *c, hs_span bytes)
+/* Whether a server speaks TLS at all: its first byte is a record's type (RFC 8446 section 5.1).
+ * What it says instead is kept for the error's text: "record layer length error" tells nobody that
+ * the port is one for plain HTTP. */
+static bool begins_as_tls(tls_hs *hs, hs_span bytes)
 {
+    enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23 };
+    HS_ASSERT(bytes.len > 0);
+    bool tls = bytes.ptr[0] >= CHANGE_CIPHER_SPEC && bytes.ptr[0] <= APPLICATION_DATA;
+    if (hs->begun || tls) {
+        hs->begun = true;
+        return true;
+    }
+    hs->plain_len = (uint8_t)HS_MIN(bytes.len, sizeof hs->plain);
+    memcpy(hs->plain, bytes.ptr, hs->plain_len);
+    return false;
+}
+
+/* The next step, with what is in c->held and `bytes` behind it. */
+static void step(tls_conn *c, hs_span bytes)
+{
+    hs_tls *tls = c->tls;
     if (c->state == TLS_HELLO) {
         tls_accept_hello(c, bytes);
-        return;
+    } else {
+        c->in = bytes;
+        tls_shake(c);
     }
-    c->in = bytes;
-    tls_shake(c);
+    tls_turn_count(tls);
+}
+
+void tls_shake_resume(tls_conn *c)
+{
+    HS_ASSERT(c->state < TLS_OPEN);
+    step(c, hs_span_of(NULL, 0));
+}
+
+void tls_shake_data(tls_conn *c, hs_span bytes)
+{
+    if (c->hs->ask && !begins_as_tls(c->hs, bytes))
+        tls_conn_fail(c, hs_err_of(HS_E_TLS));
+    else if (tls_turn_waits(c))
+        (void)tls_conn_hold(c, bytes);
+    else
+        step(c, bytes);
 }
 
 void tls_shake_ended(tls_conn *c, hs_err why)

@@ -3,7 +3,8 @@
  * Owns: the keys' making and rotation, and the encryption. The keys are the box's, so that a ticket
  * of one shard is good on all; each shard has a copy. A key makes tickets for one period and opens
  * them for two more; then it is forgotten, and with it all that it could open. A ticket is bound to
- * the certificate that the client saw. Must not know: who resumes, and when.
+ * the names of the certificate that the client saw: one for the same names, such as a renewed one,
+ * opens it too (RFC 8446 section 4.6.1 asks for no more). Must not know: who resumes, and when.
  * Tested by: tests/unit/tls_ctx.c, tests/e2e/tls.py. */
 #include "tls.h"
 

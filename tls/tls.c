@@ -62,6 +62,7 @@ hs_err tls_init(hs_tls *tls, hs_shard *shard, const hs_tls_shard_options *option
     fill_options(tls, options);
     hs_list_init(&tls->waiting);
     hs_list_init(&tls->busy);
+    hs_list_init(&tls->turn_list);
     hs_list_init(&tls->sessions);
     tls->trim.fn = on_trim;
     hs_shard_trim_add(shard, &tls->trim);
@@ -76,6 +77,7 @@ void tls_fini(hs_tls *tls)
     const hs_mem *mem = hs_shard_mem(tls->shard);
     HS_ASSERT(tls->waiting_len == 0 && tls->busy_len == 0);
     hs_shard_trim_remove(&tls->trim);
+    hs_task_cancel(tls->shard, &tls->turn_task);
     tls_sessions_clear(tls);
     if (tls->rng_made)
         (void)wc_FreeRng(&tls->rng);
@@ -129,6 +131,7 @@ tls_hs *tls_hs_take(tls_conn *c, struct tls_ask *ask)
         return NULL;
     memset(hs, 0, sizeof *hs);
     hs_list_init(&hs->link);
+    hs_list_init(&hs->turn_link);
     hs->conn = c;
     hs->ask = ask;
     c->hs = hs;
@@ -142,6 +145,7 @@ void tls_hs_give(tls_conn *c)
         return;
     HS_ASSERT(hs->conn == c);
     HS_ASSERT(hs_list_empty(&hs->link));
+    hs_list_remove(&hs->turn_link);
     hs_timer_cancel(c->tls->shard, &hs->timer);
     hs_pool_give(&c->tls->handshakes, hs);
     c->hs = NULL;

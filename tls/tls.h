@@ -4,8 +4,8 @@
  * reads a ClientHello and pick.c chooses a certificate for it; der.c and names.c look into
  * certificates, verify.c judges them; ocsp.c reads what a responder says of one, staple.c hands it
  * on; record.c moves bytes through wolfSSL, conn.c is a stream's
- * life, accept.c a server's handshakes, secure.c a client's, resume.c its sessions, info.c tells
- * what they came to, tls.c is a shard's whole. */
+ * life, accept.c a server's handshakes, secure.c a client's, turn.c how much of a turn both take,
+ * resume.c a client's sessions, info.c tells what they came to, tls.c is a shard's whole. */
 #pragma once
 
 #include <errno.h>
@@ -25,7 +25,9 @@
 #define TLS_RECORD_BYTES 16384
 /* A ClientHello, with the heads of its records. */
 #define TLS_HELLO_BYTES_MAX 20480
-#define TLS_NAMES_MAX 128 /* of one certificate */
+/* Names of one certificate: public authorities sign some hundred at most. wolfSSL is built with the
+ * same limit. */
+#define TLS_NAMES_MAX 1024
 /* What wolfSSL answers by itself while it reads, such as a KeyUpdate to a KeyUpdate, may wait for
  * this much; then reading stops until the peer has taken it. */
 #define TLS_REPLIES_MAX 4096
@@ -51,9 +53,9 @@ typedef struct tls_name {
 /* A certificate with its key, ready for use. */
 typedef struct tls_slot {
     WOLFSSL_CTX *wolf;
-    uint8_t identity[TLS_IDENTITY_BYTES]; /* SHA-256 of the certificate */
+    uint8_t identity[TLS_IDENTITY_BYTES]; /* SHA-256 of whom it names */
     uint32_t kind;                        /* TLS_KEY_... */
-    uint32_t names_len;
+    uint32_t names_len, names_max;
     tls_name *names;
     uint8_t *staple; /* an OCSP response; NULL: none */
     uint32_t staple_len;
@@ -111,12 +113,16 @@ typedef struct tls_session tls_session;
 /* What a connection needs during its handshake alone. */
 typedef struct tls_hs {
     tls_conn *conn;
-    hs_list link; /* of a server: in tls->waiting or tls->busy */
+    hs_list link;      /* of a server: in tls->waiting or tls->busy */
+    hs_list turn_link; /* in tls->turn_list */
     hs_timer timer;
     uint32_t hello_need; /* of a server: look at the hello again when this much is there */
     bool waiting;        /* of a server: in which list */
     struct tls_ask *ask; /* of a client; NULL: of a server */
     int wolf_err;        /* that it failed with */
+    bool begun;          /* of a client: something came */
+    uint8_t plain_len;   /* of a client: what came is no TLS, and begins like this */
+    uint8_t plain[40];
     uint8_t sni_len;
     uint8_t sni[255]; /* as it was asked for */
 } tls_hs;
@@ -169,10 +175,15 @@ struct hs_tls {
     hs_pool conns, handshakes;
     hs_list waiting, busy; /* handshakes of a server, the oldest first */
     uint32_t waiting_len, busy_len;
+    hs_list turn_list; /* handshakes that resume in the next turn */
+    hs_task turn_task; /* posted while there are any */
+    uint64_t turn_ns, turn_until_ns;
+    bool turn_spent;
     hs_trim trim;
     uint8_t *in, *out; /* one record each, of TLS_RECORD_BYTES: plaintext that is looked at */
     uint8_t *hello;    /* TLS_HELLO_BYTES_MAX, twice */
     uint32_t count_handshakes, count_failed, count_given_up;
+    uint64_t warn_next_ns; /* what clients get wrong is logged once a second */
 };
 
 /* mem.c: make wolfSSL ready, once for the process. Errors: HS_E_INTERNAL. Thread: any. */
@@ -193,12 +204,16 @@ typedef struct tls_hello {
     hs_span sni;   /* empty: none, or none that is a name */
     hs_span alpn;  /* the list as it came: a length and a name each */
     uint32_t keys; /* TLS_KEY_..., by the signatures that the client takes */
+    bool no_group; /* it lists groups, and none of them is ours */
+    bool cut;      /* the first record ends within the message's head, which wolfSSL cannot read */
+    uint32_t records_bytes, payload_bytes; /* of its records, and what is in `scratch` of them */
 } tls_hello;
 
 typedef enum tls_hello_result {
     TLS_HELLO_DONE,
     TLS_HELLO_MORE,  /* *need says how many bytes there must be before a next look */
     TLS_HELLO_BAD,   /* not a ClientHello, or not one that we could answer */
+    TLS_HELLO_LARGE, /* past TLS_HELLO_BYTES_MAX */
     TLS_HELLO_PLAIN, /* letters: a line of some other protocol */
 } tls_hello_result;
 
@@ -242,6 +257,12 @@ void tls_staple_free(const hs_mem *mem, tls_slot *slot);
 void tls_staple_use(tls_slot *slot);
 
 /* names.c */
+/* The SHA-256 of the certificate's names and addresses, in whatever order they are in it, so that a
+ * renewed one has the same; of the whole certificate where it names nobody. Errors: -ENOMEM. */
+HS_NODISCARD hs_err tls_names_identity(const hs_mem *mem, const tls_der *der, hs_span cert,
+                                       uint8_t out[TLS_IDENTITY_BYTES]);
+/* How many names and addresses a certificate holds. */
+uint32_t tls_names_count(const tls_der *der);
 /* Whether `name` is one that a certificate may be asked for or hold: labels of letters, digits, '-'
  * and '_'. */
 bool tls_name_ok(hs_span name);
@@ -301,6 +322,8 @@ extern const hs_stream_events tls_nobody;
 
 /* Prepare zeroed memory: the stream is on `plain`, whose events are ours from here on. */
 void tls_conn_init(tls_conn *c, hs_tls *tls, hs_stream *plain);
+/* Keep what came and cannot be looked at yet. False: it has died. */
+bool tls_conn_hold(tls_conn *c, hs_span bytes);
 /* The handshake is over: the user has it, or will. */
 void tls_conn_open(tls_conn *c);
 /* Look at what came: decrypt it and tell the user. From a callback of the loop. */
@@ -316,16 +339,24 @@ void tls_conn_free(tls_conn *c);
 
 /* Go on with it. From a callback of the loop. */
 void tls_shake(tls_conn *c);
+/* Its turn has come, after tls_turn_waits. */
+void tls_shake_resume(tls_conn *c);
 /* A plain stream's bytes for a connection that is not open yet. */
 void tls_shake_data(tls_conn *c, hs_span bytes);
 /* It is over, and not well; `c` is not freed by it. */
 void tls_shake_ended(tls_conn *c, hs_err why);
+
+/* turn.c: whether the next step has to wait for another turn; tls_shake_resume follows then. */
+bool tls_turn_waits(tls_conn *c);
+/* A step has been made: look at the clock. */
+void tls_turn_count(hs_tls *tls);
 
 /* info.c: what a handshake came to; c->ssl is there. */
 void tls_info_fill(const tls_conn *c, hs_tls_info *out);
 void tls_info_secure(const tls_conn *c, hs_secure_info *out);
 
 /* accept.c: the server's side of it. */
+/* `bytes`, which may be empty, came after what is in c->held. */
 void tls_accept_hello(tls_conn *c, hs_span bytes);
 void tls_accept_over(tls_conn *c);
 void tls_accept_ended(tls_conn *c);

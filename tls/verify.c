@@ -33,6 +33,8 @@ hs_err tls_cert_err(int wolf_err)
     case ASN_PATHLEN_INV_E:
     case ASN_PATHLEN_SIZE_E:
     case ASN_NAME_INVALID_E:
+    case ASN_ALT_NAME_E:
+    case HANDSHAKE_SIZE_ERROR:
     case NOT_CA_ERROR:
     case MAX_CHAIN_ERROR:
     case RSA_KEY_SIZE_E:
@@ -128,7 +130,9 @@ static void write_other(words *w, const tls_der *der, hs_err err, int wolf_err)
         what = "certificate revoked: ";
     add_text(w, what);
     add_subject(w, der);
-    if (err.code == HS_E_CERT) {
+    if (wolf_err == ASN_ALT_NAME_E && tls_names_count(der) > TLS_NAMES_MAX) {
+        add_text(w, " (more than 1024 names)");
+    } else if (err.code == HS_E_CERT) {
         add_text(w, " (");
         add_text(w, wolfSSL_ERR_reason_error_string((unsigned long)(long)wolf_err));
         add_text(w, ")");
@@ -212,6 +216,20 @@ static const char *alert_name(int code)
     return "unknown";
 }
 
+/* The first line of what a server said that does not speak TLS. */
+static void write_plain(words *w, hs_span said)
+{
+    size_t line = 0;
+    while (line < said.len && said.ptr[line] >= 0x20 && said.ptr[line] < 0x7f)
+        line++;
+    add_text(w, "the server does not speak TLS on this port");
+    if (line < 4)
+        return;
+    add_text(w, ": it said '");
+    add(w, hs_span_of(said.ptr, line));
+    add_text(w, line == said.len ? "...'" : "'");
+}
+
 void tls_why_text(const tls_conn *c, hs_err err, char *out, size_t room)
 {
     words w = {out, 0, room};
@@ -220,6 +238,10 @@ void tls_why_text(const tls_conn *c, hs_err err, char *out, size_t room)
     out[0] = '\0';
     if (hs->ask && err.code == hs->ask->err.code) {
         add_text(&w, hs->ask->text);
+        return;
+    }
+    if (hs->plain_len > 0) {
+        write_plain(&w, hs_span_of(hs->plain, hs->plain_len));
         return;
     }
     if (c->ssl)

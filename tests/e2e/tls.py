@@ -424,17 +424,36 @@ def record_kinds(data):
         data = data[5 + int.from_bytes(data[3:5], "big"):]
 
 
-def hello_13(group, share):
-    """A ClientHello of TLS 1.3 with one key share (RFC 8446 section 4.1.2), as a record."""
-    def extension(kind, data):
-        return kind.to_bytes(2, "big") + prefixed(data, 2)
+def hello_12(groups, padding=0):
+    """A ClientHello of TLS 1.2 with these groups, as records."""
+    names = b"".join(group.to_bytes(2, "big") for group in groups)
+    extensions = (extension(10, prefixed(names, 2)) + extension(11, b"\x01\x00") +
+                  extension(13, prefixed(b"\x04\x03\x08\x04\x04\x01", 2)))
+    while padding > 0:
+        extensions += extension(21, bytes(min(padding, 65000)))
+        padding -= 65000
+    body = (b"\x03\x03" + bytes(range(32)) + b"\x00" + prefixed(b"\xc0\x2b\xc0\x2f", 2) +
+            b"\x01\x00" + prefixed(extensions, 2))
+    return records(b"\x01" + prefixed(body, 3), 16384)
 
+
+def records(message, size):
+    return b"".join(b"\x16\x03\x01" + prefixed(message[at:at + size], 2)
+                    for at in range(0, len(message), size))
+
+
+def extension(kind, data):
+    return kind.to_bytes(2, "big") + prefixed(data, 2)
+
+
+def hello_13(group, share, more=b""):
+    """A ClientHello of TLS 1.3 with one key share (RFC 8446 section 4.1.2), as a record."""
     name = group.to_bytes(2, "big")
     extensions = (extension(43, b"\x02\x03\x04") +  # supported_versions
                   extension(10, prefixed(name, 2)) +  # supported_groups
                   # signature_algorithms
                   extension(13, prefixed(b"\x04\x03\x08\x04\x04\x01", 2)) +
-                  extension(51, prefixed(name + prefixed(share, 2), 2)))  # key_share
+                  extension(51, prefixed(name + prefixed(share, 2), 2)) + more)  # key_share
     body = (b"\x03\x03" + bytes(range(32)) + prefixed(bytes(32), 1) + prefixed(b"\x13\x01", 2) +
             b"\x01\x00" + prefixed(extensions, 2))
     return b"\x16\x03\x01" + prefixed(b"\x01" + prefixed(body, 3), 2)
@@ -487,6 +506,61 @@ class Hostile(Server):
                 self.assertEqual(kinds[:1], [22])  # the ServerHello comes first
                 self.assertEqual(23 in kinds, fits, kinds)  # then what is encrypted by the share
                 self.assertEqual(21 in kinds, not fits, kinds)
+
+    def test_groups_that_are_not_ours(self):
+        """RFC 8422 section 4: no curve that the client has not offered."""
+        server = self.usual()
+        for groups in ([30], [21, 256], [0x1234, 0xffff]):
+            for hello in (hello_12(groups), hello_13(groups[0], bytes(32))):
+                self.assertEqual(self.raw(server, hello), b"\x15\x03\x03\x00\x02\x02\x28", groups)
+        for group in (23, 24, 25, 29):
+            got = self.raw(server, hello_12([0x1234, group]), finish=True)
+            exchange = got.index(b"\x03" + group.to_bytes(2, "big"))  # named_curve, in the message
+            self.assertGreater(exchange, 0)
+
+    def test_a_hello_that_is_too_large(self):
+        server = self.usual()
+        got = self.raw(server, hello_12([23], padding=20000), finish=True)
+        self.assertEqual(got[:1], b"\x16")
+        got = self.raw(server, hello_12([23], padding=21000))
+        self.assertEqual(got, b"\x15\x03\x03\x00\x02\x02\x50")
+        self.assertIn("refused a ClientHello of more than 20480 bytes", server.stop())
+
+    def test_a_hello_in_small_records(self):
+        """RFC 8446 section 5.1: messages may be cut anywhere."""
+        server = self.usual()
+        for size in (1, 3, 4, 100):
+            with self.subTest(size=size):
+                into, outof = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = client_context().wrap_bio(into, outof, server_hostname="server.test")
+                with Connection(server.port) as conn:
+                    with self.assertRaises(ssl.SSLWantReadError):
+                        tls.do_handshake()
+                    hello = outof.read()
+                    conn.send(records(hello[5:], size))
+                    while True:
+                        try:
+                            into.write(conn.sock.recv(65536))
+                            tls.do_handshake()
+                            break
+                        except ssl.SSLWantReadError:
+                            pass
+                    tls.write(GET)
+                    conn.send(outof.read())
+                    got = b""
+                    while TEXT not in got:
+                        into.write(conn.sock.recv(65536))
+                        try:
+                            got += tls.read()
+                        except ssl.SSLWantReadError:
+                            pass
+
+    def test_a_plain_port_says_so_to_a_client_of_tls(self):
+        server = self.start()
+        done = run([program.PROGRAM, "fetch", "--insecure", f"https://127.0.0.1:{server.port}/"])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("the server does not speak TLS on this port: it said 'HTTP/1.1 400",
+                      done.stdout + done.stderr)
 
     def test_garbage_gets_an_alert(self):
         server = self.usual()
@@ -561,6 +635,41 @@ class Hostile(Server):
         self.assertRegex(said.split("RENEGOTIATING")[1], "(?i)no renegotiation|error|alert|closed")
 
 
+class EarlyData(Server):
+    """Early data that nobody asked for is skipped (RFC 8446 section 4.2.10)."""
+
+    @needs("openssl")
+    def test_a_session_of_another_server_that_had_early_data(self):
+        other = Client.other_server(self, ["openssl", "s_server", "-accept", "{port}", "-cert",
+                                           path("server.crt"), "-key", path("server.key"), "-www",
+                                           "-max_early_data", "16384", "-tls1_3"],
+                                    "openssl s_server")
+        server = self.usual()
+        with tempfile.TemporaryDirectory() as folder:
+            session, early = os.path.join(folder, "session"), os.path.join(folder, "early")
+            with open(early, "wb") as file:
+                file.write(GET * 50)
+            connect = ["openssl", "s_client", "-connect"]
+            talk([*connect, f"127.0.0.1:{other}", "-sess_out", session],
+                 b"GET / HTTP/1.0\r\n\r\n", b"</HTML>", after=b"Early data was not sent")
+            said = talk([*connect, f"127.0.0.1:{server.port}", "-sess_in", session, "-early_data",
+                         early, "-groups", "X25519"], GET, TEXT, after=b"Early data was rejected")
+            self.assertIn(b"Early data was rejected", said)
+            self.assertEqual(said.count(b"HTTP/1.1 200 OK"), 1)
+
+    def test_the_amount_is_bounded(self):
+        server = self.usual()
+        junk = b"\x17\x03\x03" + prefixed(os.urandom(16384), 2)
+        hello = hello_13(29, bytes([9]) + bytes(31), extension(42, b""))
+        with Connection(server.port) as conn:
+            conn.send(hello + junk * 3)
+            conn.sock.recv(5)
+        # The end of this is the server's.
+        Hostile.raw(self, server, hello + junk * 5)
+        # Without the extension nothing is skipped.
+        Hostile.raw(self, server, hello_13(29, bytes([9]) + bytes(31)) + junk)
+
+
 class Client(unittest.TestCase):
     """The client's side against other programs' servers."""
 
@@ -622,6 +731,8 @@ class Client(unittest.TestCase):
     def test_certificates_that_are_not_accepted(self):
         for cert, host, ca, words in (
                 ("expired", "server.test", "ca.pem", "HS_E_CERT_TIME: certificate expired"),
+                ("too_many_names", "server.test", "ca.pem", "HS_E_CERT: certificate not accepted: "
+                 "CN=too_many_names.test (more than 1024 names)"),
                 ("server", "elsewhere.test", "ca.pem", "HS_E_CERT_HOST: certificate is not for"),
                 ("self", "server.test", "ca.pem", "HS_E_CERT_UNKNOWN: certificate signed by"),
                 ("server", "server.test", "ca_other.pem", "HS_E_CERT_UNKNOWN: certificate signed"),

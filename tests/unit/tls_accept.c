@@ -73,7 +73,7 @@ Test(tls_accept, what_is_no_hello_gets_an_alert)
     shows_alert("\x16\x03\x01\x00\x00", 5, 50);
     shows_alert("\x16\x03\x01\xff\xff", 5, 50);
     shows_alert("\x16\x03\x01\x00\x04\x02\x00\x00\x00", 9, 50);
-    shows_alert("\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9, 50);
+    shows_alert("\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9, 80);
     shows_alert("GET / HTTP/1.1\r\n\r\n", 18, 10);
 }
 

@@ -32,6 +32,8 @@ Test(tls_ctx, what_is_wrong_with_a_file_is_told)
     refuses(key, key, HS_E_CERT, "server.key: holds no certificate");
     refuses(good, good, HS_E_CERT, "server.pem: holds no key");
     refuses(good, cert_path("other", ".key"), HS_E_CERT, "other.key: is not the key of");
+    refuses(cert_path("too_many_names", ".pem"), cert_path("too_many_names", ".key"), HS_E_CERT,
+            "too_many_names.pem: its certificate has 1025 names, 1024 at most");
 }
 
 Test(tls_ctx, options_that_contradict_each_other)

@@ -95,7 +95,9 @@ Test(tls_hello, what_is_none)
         {"\x16\x03\x01\x00\x00", 5, TLS_HELLO_BAD},
         {"\x16\x03\x01\x40\x01", 5, TLS_HELLO_BAD},
         {"\x16\x03\x01\x00\x01\x02", 6, TLS_HELLO_BAD},
-        {"\x16\x03\x01\x00\x04\x01\x00\x80\x00", 9, TLS_HELLO_BAD},
+        {"\x16\x03\x01\x00\x04\x01\x00\x50\x00", 9, TLS_HELLO_LARGE},
+        {"\x16\x03\x01\x00\x04\x01\x00\x4f\xfc", 9, TLS_HELLO_MORE},
+        {"\x16\x03\x01\x00\x04\x01\x00\x80\x00", 9, TLS_HELLO_LARGE},
         {"\x16\x03\x01\x00\x01\x01GET /", 11, TLS_HELLO_BAD},
         {"\x16", 1, TLS_HELLO_MORE},
     };

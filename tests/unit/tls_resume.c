@@ -91,11 +91,23 @@ static void publish(const rig_options *o)
 
 Test(tls_resume, a_ticket_that_is_not_taken_is_no_fault)
 {
-    rig_options other = {.certs = {"second"}};
+    rig_options other = {.certs = {"many_names"}};
     begin(NULL);
     cr_assert_not(ask("server.test", 443, false));
-    publish(&other); /* a ticket is bound to the certificate */
+    publish(&other); /* a ticket is bound to all names of the certificate */
     cr_assert_not(ask("server.test", 443, false));
+    cr_assert(ask("server.test", 443, false));
+    finish();
+}
+
+/* Another key, the same names: as after a renewal. */
+Test(tls_resume, a_renewed_certificate_keeps_its_sessions)
+{
+    rig_options renewed = {.certs = {"second"}};
+    begin(NULL);
+    cr_assert_not(ask("server.test", 443, false));
+    publish(&renewed);
+    cr_assert(ask("server.test", 443, false));
     cr_assert(ask("server.test", 443, false));
     finish();
 }

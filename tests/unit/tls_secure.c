@@ -272,9 +272,26 @@ Test(tls_secure, a_server_that_does_not_speak_tls)
         bench_run(&r.b, 100);
         cr_assert_eq(c.err.code, errs[i], "%s: %s", hs_err_name(c.err), c.text);
         cr_assert_str_neq(c.text, "");
+        if (i == 0)
+            cr_assert_str_eq(c.text, "the server does not speak TLS on this port: "
+                                     "it said 'HTTP/1.1 400 Bad Request'");
         sim_peer_unlisten(r.b.w, PORT);
         cr_assert(hs_ok(hs_addr_parse(&addr, HS_SPAN("127.0.0.1:443"))));
         cr_assert(hs_ok(hs_listener_open(r.tcp, &addr, false, &r.listener)));
+        rig_fini(&c, 1);
+    }
+}
+
+/* A certificate of 28 KiB, and its last name counts on both sides. */
+Test(tls_secure, a_certificate_with_many_names)
+{
+    hs_tls_version versions[] = {HS_TLS_1_2, HS_TLS_1_3};
+    for (size_t i = 0; i < HS_ARRAY_LEN(versions); i++) {
+        rig_options o = {.certs = {"other", "many_names"}, .server = {.version_max = versions[i]}};
+        end c = {0};
+        rig_init(&o);
+        end *s = connect_ends(&c);
+        cr_assert_eq(s->info.version, versions[i]);
         rig_fini(&c, 1);
     }
 }
