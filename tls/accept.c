@@ -10,6 +10,7 @@
 enum {
     ALERT_UNEXPECTED_MESSAGE = 10,
     ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_ILLEGAL_PARAMETER = 47,
     ALERT_DECODE_ERROR = 50,
     ALERT_INTERNAL_ERROR = 80
 };
@@ -229,8 +230,8 @@ void tls_accept_hello(tls_conn *c, hs_span bytes)
     }
     /* wolfSSL would use a curve that the client did not offer (RFC 8422 section 4, RFC 8446 section
      * 4.1.1). */
-    if (hello.no_group) {
-        refuse_with_alert(c, ALERT_HANDSHAKE_FAILURE);
+    if (hello.no_group || hello.share_twice) {
+        refuse_with_alert(c, hello.no_group ? ALERT_HANDSHAKE_FAILURE : ALERT_ILLEGAL_PARAMETER);
         return;
     }
     if (hello.cut && !make_whole(c, &hello, kept ? hs_span_of(NULL, 0) : bytes))

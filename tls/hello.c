@@ -11,7 +11,13 @@
 #define HANDSHAKE 22
 #define CLIENT_HELLO 1
 
-enum { EXT_SERVER_NAME = 0, EXT_GROUPS = 10, EXT_SIGNATURES = 13, EXT_ALPN = 16 };
+enum {
+    EXT_SERVER_NAME = 0,
+    EXT_GROUPS = 10,
+    EXT_SIGNATURES = 13,
+    EXT_ALPN = 16,
+    EXT_KEY_SHARE = 51
+};
 
 /* ---- reading, with checks ---- */
 
@@ -115,6 +121,23 @@ static void read_groups(hs_span data, tls_hello *hello)
             hello->no_group = false;
 }
 
+/* RFC 8446 section 4.2.8: one share for a group. wolfSSL would compute with each (CVE-2025-11936).
+ */
+static void read_shares(hs_span data, tls_hello *hello)
+{
+    cursor c = cursor_of(data);
+    cursor list = cursor_of(take_vector(&c, 2));
+    uint32_t seen = 0; /* bits by the group's number */
+    while (list.at < list.end && !list.bad) {
+        uint32_t group = take_number(&list, 2);
+        (void)take_vector(&list, 2);
+        if (!group_is_ours(group))
+            continue;
+        hello->share_twice |= (seen >> group & 1) != 0;
+        seen |= UINT32_C(1) << group;
+    }
+}
+
 static void read_extensions(cursor *c, tls_hello *hello)
 {
     cursor list = cursor_of(take_vector(c, 2));
@@ -130,6 +153,8 @@ static void read_extensions(cursor *c, tls_hello *hello)
             read_groups(data, hello);
         else if (type == EXT_SIGNATURES)
             read_signatures(data, hello);
+        else if (type == EXT_KEY_SHARE)
+            read_shares(data, hello);
         else if (type == EXT_ALPN)
             hello->alpn = take_vector(&inner, 2);
     }

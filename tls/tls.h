@@ -201,11 +201,12 @@ static inline void tls_forget(void *bytes, size_t len)
 
 /* hello.c */
 typedef struct tls_hello {
-    hs_span sni;   /* empty: none, or none that is a name */
-    hs_span alpn;  /* the list as it came: a length and a name each */
-    uint32_t keys; /* TLS_KEY_..., by the signatures that the client takes */
-    bool no_group; /* it lists groups, and none of them is ours */
-    bool cut;      /* the first record ends within the message's head, which wolfSSL cannot read */
+    hs_span sni;      /* empty: none, or none that is a name */
+    hs_span alpn;     /* the list as it came: a length and a name each */
+    uint32_t keys;    /* TLS_KEY_..., by the signatures that the client takes */
+    bool no_group;    /* it lists groups, and none of them is ours */
+    bool share_twice; /* two key shares for a group */
+    bool cut; /* the first record ends within the message's head, which wolfSSL cannot read */
     uint32_t records_bytes, payload_bytes; /* of its records, and what is in `scratch` of them */
 } tls_hello;
 

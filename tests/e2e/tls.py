@@ -518,6 +518,19 @@ class Hostile(Server):
             exchange = got.index(b"\x03" + group.to_bytes(2, "big"))  # named_curve, in the message
             self.assertGreater(exchange, 0)
 
+    def test_two_shares_for_a_group(self):
+        """RFC 8446 section 4.2.8; CVE-2025-11936."""
+        server = self.usual()
+        share = b"\x00\x1d" + prefixed(bytes([9]) + bytes(31), 2)
+        hello = hello_13(29, bytes([9]) + bytes(31))
+        grown = bytearray(hello.replace(extension(51, prefixed(share, 2)),
+                                        extension(51, prefixed(share * 2, 2))))
+        # Of the record, of the message and of the extensions.
+        for at, size in ((3, 2), (6, 3), (9 + 2 + 32 + 33 + 4 + 2, 2)):
+            length = int.from_bytes(grown[at:at + size], "big") + len(share)
+            grown[at:at + size] = length.to_bytes(size, "big")
+        self.assertEqual(self.raw(server, bytes(grown)), b"\x15\x03\x03\x00\x02\x02\x2f")
+
     def test_a_hello_that_is_too_large(self):
         server = self.usual()
         got = self.raw(server, hello_12([23], padding=20000), finish=True)
