@@ -205,6 +205,29 @@ static void tcp_abort(hs_stream *s)
     die_how(conn_of(s), HS_E_CLOSED, true);
 }
 
+/* What the peer or the network did to it is the user's to hear of; what this machine refuses is for
+ * whoever runs it, once a second at most. */
+static void report_refusal(tcp_conn *c, const char *what, int32_t res)
+{
+    static const int usual[] = {
+        0,           ECONNRESET, EPIPE,     ETIMEDOUT, ECONNABORTED, ECONNREFUSED, EHOSTUNREACH,
+        ENETUNREACH, ENETDOWN,   ECANCELED, EHOSTDOWN, ENETRESET,    ENOTCONN,     EPROTO};
+    for (size_t i = 0; i < HS_ARRAY_LEN(usual); i++)
+        if (res == -usual[i])
+            return;
+    uint64_t now = hs_shard_now_ns(c->s.shard);
+    if (now < c->tcp->warn_next_ns)
+        return;
+    c->tcp->warn_next_ns = now + HS_SEC_NS;
+    const char *remedy = res == -ENOSPC   ? " (raise fs.epoll.max_user_watches)"
+                         : res == -ENOMEM ? " (more memory)"
+                         : res == -EPERM || res == -EACCES || res == -ENOSYS
+                             ? " (a filter, a firewall or a policy denies it)"
+                             : "";
+    hs_log_write(hs_shard_log(c->s.shard), HS_LOG_WARN, "a connection ended: %s: %s%s", what,
+                 hs_err_name(hs_err_of(res)), remedy);
+}
+
 /* ---- completions ---- */
 
 static void send_done(tcp_conn *c)
@@ -236,6 +259,7 @@ static void on_send(hs_op *op, const hs_io_event *ev)
         return;
     }
     if (ev->res <= 0) {
+        report_refusal(c, "send", ev->res);
         die(c, ev->res);
         return;
     }
@@ -279,6 +303,7 @@ static void recv_over(tcp_conn *c, int32_t res)
         return;
     }
     if (res < 0) {
+        report_refusal(c, "receive", res);
         /* A reset in the linger is as good an end as any: nothing of ours is unsent. */
         die(c, c->state == TCP_LINGER ? 0 : res);
         return;

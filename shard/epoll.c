@@ -120,15 +120,24 @@ static uint32_t run(epoll *e, hs_io_event *events, uint32_t max)
  * cheaper than a time-out for each of them: most deadlines are far away and never reached. It only
  * moves forward; one that fires too early ends a wait for nothing, and the next turn sets it again.
  */
-static void set_timer(epoll *e, uint64_t deadline_ns)
+static bool set_timer(epoll *e, uint64_t deadline_ns)
 {
     if (deadline_ns >= e->timer_ns)
-        return;
+        return true;
     struct itimerspec at = {.it_value = {.tv_sec = (time_t)(deadline_ns / HS_SEC_NS),
                                          .tv_nsec = (long)(deadline_ns % HS_SEC_NS)}};
-    int rc = timerfd_settime(e->timerfd, TFD_TIMER_ABSTIME, &at, NULL);
-    HS_ASSERT(rc == 0);
+    if (timerfd_settime(e->timerfd, TFD_TIMER_ABSTIME, &at, NULL) != 0)
+        return false; /* a filter denies it */
     e->timer_ns = deadline_ns;
+    return true;
+}
+
+/* Until `deadline_ns`, for epoll_wait(2) alone: rounded up, so that no turn comes too early. */
+static int ms_until(epoll *e, uint64_t deadline_ns)
+{
+    uint64_t now = hs_io_now_ns(&e->io);
+    uint64_t ms = deadline_ns <= now ? 0 : (deadline_ns - now + HS_MSEC_NS - 1) / HS_MSEC_NS;
+    return (int)HS_MIN(ms, (uint64_t)INT32_MAX);
 }
 
 /* Ask the kernel what is ready, and wait for it until `deadline_ns` (0: do not wait). Our own two
@@ -136,9 +145,14 @@ static void set_timer(epoll *e, uint64_t deadline_ns)
  * not hide the next edge. */
 static void look(epoll *e, uint64_t deadline_ns)
 {
-    if (deadline_ns > 0)
-        set_timer(e, deadline_ns);
-    int n = epoll_wait(e->epfd, e->found, HS_ARRAY_LEN(e->found), deadline_ns > 0 ? -1 : 0);
+    int wait_ms = deadline_ns > 0 ? -1 : 0;
+    if (deadline_ns > 0 && HS_UNLIKELY(!set_timer(e, deadline_ns)))
+        wait_ms = ms_until(e, deadline_ns);
+    int n = epoll_wait(e->epfd, e->found, HS_ARRAY_LEN(e->found), wait_ms);
+    if (HS_UNLIKELY(n < 0) && errno != EINTR) {
+        e->io.wait_call = "epoll_wait";
+        e->io.wait_error = -errno;
+    }
     for (int i = 0; i < n; i++) {
         uint64_t key = e->found[i].data.u64;
         if (key == KEY_WOKEN)

@@ -25,6 +25,7 @@
 #include "logger.h"
 #include "overflow.h"
 #include "shard.h"
+#include "spawn_env.h"
 #include "stack.h"
 #include "stall.h"
 
@@ -244,6 +245,7 @@ static hs_err make_threads(hs_group *g, const hs_topology *t)
         int rc = pthread_create(&m->thread, NULL, member_main, m);
         if (rc == 0)
             continue;
+        hs_log_write(main_log(g), HS_LOG_ERROR, THREAD_REFUSED, hs_err_name(hs_err_errno(rc)));
         pthread_mutex_lock(&g->lock);
         g->threads = i;
         g->errs[STEP_MADE] = hs_err_errno(rc);
@@ -359,6 +361,7 @@ hs_err hs_group_start(const hs_group_options *options, hs_group **group)
     HS_ASSERT(options != NULL);
     HS_ASSERT(group != NULL);
     hs_topology topology;
+    spawn_remember();
     HS_TRY(hs_topology_read(&topology));
     uint32_t shards = options->shards ? options->shards : HS_MIN(topology.usable, HS_SHARDS_MAX);
     HS_ENSURE(shards <= HS_SHARDS_MAX, HS_E_USAGE);
@@ -494,24 +497,6 @@ bool hs_group_join(hs_group *g)
     return true;
 }
 
-static void stop_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
-}
-
-void hs_group_block_signals(void)
-{
-    sigset_t set;
-    stop_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    int rc = sigaction(SIGPIPE, &ignore, NULL);
-    HS_ASSERT(rc == 0);
-}
-
 static bool group_ended(hs_group *g)
 {
     pthread_mutex_lock(&g->lock);
@@ -569,7 +554,7 @@ void hs_group_wait_signals_hup(hs_group *g, void (*again)(void *ctx), void (*han
                                void *ctx)
 {
     sigset_t set;
-    stop_signals(&set);
+    spawn_stop_signals(&set);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     bool stopping = false;
     while (!group_ended(g) && ms_left(g) != 0) {

@@ -115,6 +115,9 @@ struct hs_io {
     /* SOCK_NONBLOCK, or 0: a ring takes a non-blocking socket as "do not wait", and would end each
      * op with EAGAIN. */
     int sock_flags;
+    int32_t
+        wait_error; /* a turn: the call that waits failed with this negated errno; 0: it did not */
+    const char *wait_call; /* and which that is */
 };
 
 /* What every start function does first. */

@@ -63,6 +63,7 @@ struct hs_shard {
     void (*stop)(hs_shard *shard, void *ctx);
     void *ctx;
     uint64_t random;
+    uint64_t wait_warn_ns; /* when it may be logged again that the backend cannot wait */
     hs_timer trim_timer;
     hs_timer rest_timer; /* what a turn left over goes back */
     uint32_t trim_slabs; /* how many may still go in this turn */
@@ -100,6 +101,9 @@ static inline void callback_over(hs_shard *s)
     if (HS_UNLIKELY(!hs_list_empty(&s->microtasks)))
         microtasks_run(s);
 }
+
+/* wait_fault.c: the backend could not wait: log it, and pause. */
+void wait_fault(hs_shard *s);
 
 /* chunk_share.c: those that hold chunks release some. */
 void share_release(hs_shard *s);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,8 +117,11 @@ hs_err logger_start(const hs_mem *mem, uint32_t shards, int fd, hs_log_level lev
     hs_err err = HS_OK;
     while (l->logs_len < shards + LOGS_OWN && hs_ok(err))
         err = init_log(l, shards, level);
-    if (hs_ok(err))
+    if (hs_ok(err)) {
         err = hs_err_errno(pthread_create(&l->thread, NULL, logger_main, l));
+        if (!hs_ok(err) && fd >= 0)
+            (void)dprintf(fd, THREAD_REFUSED "\n", hs_err_name(err));
+    }
     if (!hs_ok(err)) {
         free_logger(l, shards);
         return err;

@@ -9,6 +9,11 @@
 
 #include "hs_log.h"
 
+/* Said where pthread_create fails; %s is the error's name. */
+#define THREAD_REFUSED                                                                             \
+    "cannot make a thread: %s (clone3); to allow: a seccomp profile with clone3, or one that "     \
+    "answers ENOSYS to it; or more processes (ulimit -u, pids.max), or memory"
+
 typedef struct logger logger;
 
 /* Start the thread. Lines go to `fd`; -1: nowhere. Errors: -ENOMEM, -EAGAIN (no thread). */

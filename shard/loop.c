@@ -104,6 +104,8 @@ void shard_turn(hs_shard *s, bool may_wait)
     beat_turn(&s->beat);
     uint32_t n = s->io->ops->turn(s->io, deadline, s->events, HS_TURN_EVENTS_MAX);
     beat_turn(&s->beat);
+    if (HS_UNLIKELY(s->io->wait_error != 0))
+        wait_fault(s);
     atomic_store_explicit(&s->asleep, 0, memory_order_relaxed);
     if (HS_UNLIKELY(atomic_load_explicit(&s->watch_asleep, memory_order_relaxed)))
         stall_wake(s->watch);

@@ -103,24 +103,21 @@ static void put_in_place(size_t i)
 {
     struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);
-    int rc = sigaction(faults[i], NULL, &installed.before[i]); /* known before ours can run */
-    HS_ASSERT(rc == 0);
-    rc = sigaction(faults[i], &ours, NULL);
-    HS_ASSERT(rc == 0);
-    installed.in_place[i] = true;
+    /* The one before is known before ours can run. Where a filter denies either, an overflow ends
+     * the process without a line that names the fiber. */
+    installed.in_place[i] = sigaction(faults[i], NULL, &installed.before[i]) == 0 &&
+                            sigaction(faults[i], &ours, NULL) == 0;
 }
 
 /* Somebody who came later, and passes on to ours, is left alone; so is ours then. */
 static void take_away(size_t i)
 {
     struct sigaction now;
-    int rc = sigaction(faults[i], NULL, &now);
-    HS_ASSERT(rc == 0);
+    if (!installed.in_place[i] || sigaction(faults[i], NULL, &now) != 0)
+        return;
     if (!(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != on_fault)
         return;
-    rc = sigaction(faults[i], &installed.before[i], NULL);
-    HS_ASSERT(rc == 0);
-    installed.in_place[i] = false;
+    installed.in_place[i] = sigaction(faults[i], &installed.before[i], NULL) != 0;
 }
 
 void overflow_install(void)
@@ -149,8 +146,8 @@ hs_err overflow_thread_init(overflow_stack *st, const hs_mem *mem)
 {
     *st = (overflow_stack){0};
     stack_t now;
-    int rc = sigaltstack(NULL, &now);
-    HS_ASSERT(rc == 0);
+    if (sigaltstack(NULL, &now) != 0)
+        return HS_OK; /* denied: an overflow is not named then */
     if (!(now.ss_flags & SS_DISABLE))
         return HS_OK; /* a sanitizer's, for example */
     /* What the kernel saves grows with the processor's registers. */
@@ -159,9 +156,10 @@ hs_err overflow_thread_init(overflow_stack *st, const hs_mem *mem)
     void *memory = hs_mem_take(mem, bytes, HS_CACHE_LINE);
     HS_ENSURE(memory, -ENOMEM);
     stack_t own = {.ss_sp = memory, .ss_size = bytes};
-    rc = sigaltstack(&own, NULL);
-    HS_ASSERT(rc == 0);
-    *st = (overflow_stack){memory, bytes};
+    if (sigaltstack(&own, NULL) == 0)
+        *st = (overflow_stack){memory, bytes};
+    else
+        hs_mem_give(mem, memory, bytes, HS_CACHE_LINE);
     return HS_OK;
 }
 

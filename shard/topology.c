@@ -152,13 +152,15 @@ hs_err hs_topology_read(hs_topology *out)
 {
     HS_ASSERT(out != NULL);
     topology_mask mask = {{0}};
-    /* A kernel that tells no affinity (none is known) leaves us the processor we are on. */
-    if (sched_getaffinity(0, sizeof(mask), (cpu_set_t *)(void *)&mask) != 0) {
+    bool known = sched_getaffinity(0, sizeof(mask), (cpu_set_t *)(void *)&mask) == 0;
+    /* Where it is denied we have the processor we are on. */
+    if (!known) {
         int cpu = sched_getcpu();
         topology_mask_add(&mask, cpu < 0 || cpu >= TOPOLOGY_MASK_BITS ? 0 : (uint32_t)cpu);
     }
-    hwloc_topology_t machine;
-    HS_TRY(machine_load(&machine));
+    hwloc_topology_t machine = NULL;
+    if (known) /* or hwloc asks for ever */
+        HS_TRY(machine_load(&machine));
     *out = (hs_topology){.cpus_len = 0};
     topology_order(machine, &mask, out);
     if (machine)

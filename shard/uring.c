@@ -379,10 +379,15 @@ static bool arm_timer(uring *u, uint64_t deadline_ns)
 
 static void enter(uring *u, uint64_t deadline_ns)
 {
-    if (deadline_ns == 0 || !arm_timer(u, deadline_ns))
-        io_uring_submit_and_get_events(&u->ring);
-    else
-        io_uring_submit_and_wait(&u->ring, 1);
+    int rc = deadline_ns == 0 || !arm_timer(u, deadline_ns)
+                 ? io_uring_submit_and_get_events(&u->ring)
+                 : io_uring_submit_and_wait(&u->ring, 1);
+    /* Interrupted, or with completions that wait to be taken (io_uring_enter(2)): nothing is wrong.
+     */
+    if (HS_LIKELY(rc >= 0) || rc == -EINTR || rc == -EBUSY || io_uring_cq_ready(&u->ring))
+        return;
+    u->io.wait_call = "io_uring_enter";
+    u->io.wait_error = rc;
 }
 
 static uint32_t uring_turn(hs_io *io, uint64_t deadline_ns, hs_io_event *events, uint32_t max)

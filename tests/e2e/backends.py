@@ -4,12 +4,15 @@ Each denial is a seccomp filter, as container runtimes have them; each feature i
 HS_CAPS_DISABLE. Every case is a whole server with real connections.
 """
 
+import contextlib
 import ctypes
 import glob
 import os
 import re
 import resource
+import signal
 import subprocess
+import time
 import unittest
 
 import program
@@ -263,6 +266,67 @@ class Doctor(unittest.TestCase):
         got = run([program.PROGRAM, "doctor", "--help"])
         self.assertEqual(got.returncode, 0)
         self.assertTrue(got.stdout.startswith("usage: httpshard doctor"))
+
+
+# Calls that start, turn and stop make, which a filter denies: the server serves without.
+SPARED = ("capget", "clone", "fcntl", "getrandom", "getsockopt", "madvise", "prctl", "prlimit64",
+          "rt_sigaction", "rt_sigtimedwait", "sched_getaffinity", "sched_setaffinity",
+          "sigaltstack", "sysinfo", "tgkill", "uname")
+if program.SANITIZE:  # a sanitizer makes most of these calls itself
+    SPARED = ("capget", "rt_sigtimedwait", "sched_setaffinity", "uname")
+# It cannot start, and says so.
+FATAL = ("bind", "clone3", "eventfd2", "getsockname", "listen", "setsockopt", "socket")
+# What epoll needs: the log tells what each connection, or the shard, goes without.
+TOLD = (("accept4", "accept: EPERM"),
+        ("epoll_wait", "epoll_wait: EPERM: the shard cannot wait"),
+        ("recvfrom", "a connection ended: receive: EPERM"),
+        ("sendto", "a connection ended: send: EPERM"))
+
+
+class Refused(Serves):
+    """Any system call may be denied: no abort, no spinning, a line with the call or the error."""
+
+    def setUp(self):
+        if not have_filters():
+            self.skipTest("this machine has no seccomp filters")
+
+    def each_backend(self):
+        return ("uring", "epoll") if have_uring() else ("epoll",)
+
+    def test_calls_that_it_can_do_without(self):
+        for io in self.each_backend():
+            for call in SPARED + (("timerfd_settime",) if io == "epoll" else ()):
+                with self.subTest(io=io, call=call):
+                    with Program("--io", io, cores=2, prefix=(DENY, call + "=EPERM"),
+                                 env=environment()) as server:
+                        self.smoke(server)
+
+    def test_calls_that_it_cannot_start_without(self):
+        for io in self.each_backend():
+            for call in FATAL:
+                with self.subTest(io=io, call=call):
+                    got = run([DENY, call + "=EPERM", program.PROGRAM, *LISTEN, "--io", io],
+                              env=environment())
+                    self.assertEqual(got.returncode, 1, got.stderr)
+                    self.assertIn("EPERM", got.stderr)
+        got = run([DENY, "clone3=EPERM", program.PROGRAM, *LISTEN], env=environment())
+        self.assertRegex(got.stderr, "cannot make a thread: EPERM .*clone3")
+
+    def test_what_epoll_goes_without_is_told(self):
+        for call, words in TOLD:
+            with self.subTest(call=call):
+                server = Program("--io", "epoll", "--drain", "1", prefix=(DENY, call + "=EPERM"),
+                                 env=environment())
+                self.addCleanup(server.output.close)
+                self.addCleanup(server.kill)
+                with contextlib.suppress(OSError), server.connect() as conn:
+                    conn.send(b"GET /plaintext HTTP/1.1\r\nHost: t\r\n\r\n")
+                deadline = time.monotonic() + program.PATIENCE
+                while words not in server.said() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                self.assertIn(words, server.said())
+                server.signal(signal.SIGTERM)
+                self.assertIn(server.wait(), (0, 3), server.said())
 
 
 class LockedMemory(Serves):

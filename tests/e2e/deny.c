@@ -35,12 +35,58 @@ static const struct {
 #else
     {"access", SYS_faccessat},
 #endif
+    {"accept4", SYS_accept4},
+    {"bind", SYS_bind},
+    {"capget", SYS_capget},
+    {"clone", SYS_clone},
+    {"clone3", SYS_clone3},
+    {"connect", SYS_connect},
+    {"epoll_create1", SYS_epoll_create1},
+    {"epoll_ctl", SYS_epoll_ctl},
+    {"epoll_pwait", SYS_epoll_pwait},
+#if defined(SYS_epoll_wait)
+    {"epoll_wait", SYS_epoll_wait},
+#endif
+    {"eventfd2", SYS_eventfd2},
+    {"fcntl", SYS_fcntl},
+    {"getrandom", SYS_getrandom},
+    {"getsockname", SYS_getsockname},
+    {"getsockopt", SYS_getsockopt},
+    {"listen", SYS_listen},
+    {"madvise", SYS_madvise},
+    {"mprotect", SYS_mprotect},
+    {"newfstatat", SYS_newfstatat},
+    {"openat", SYS_openat},
+    {"pipe2", SYS_pipe2},
+    {"prctl", SYS_prctl},
+    {"prlimit64", SYS_prlimit64},
+    {"recvfrom", SYS_recvfrom},
+    {"recvmsg", SYS_recvmsg},
+    {"rt_sigaction", SYS_rt_sigaction},
+    {"rt_sigprocmask", SYS_rt_sigprocmask},
+    {"rt_sigtimedwait", SYS_rt_sigtimedwait},
+    {"sched_getaffinity", SYS_sched_getaffinity},
+    {"sched_setaffinity", SYS_sched_setaffinity},
+    {"sendmsg", SYS_sendmsg},
+    {"sendto", SYS_sendto},
+    {"setsockopt", SYS_setsockopt},
+    {"shutdown", SYS_shutdown},
+    {"sigaltstack", SYS_sigaltstack},
+    {"socket", SYS_socket},
+    {"socketpair", SYS_socketpair},
+    {"sysinfo", SYS_sysinfo},
+    {"tgkill", SYS_tgkill},
+    {"timerfd_create", SYS_timerfd_create},
+    {"timerfd_settime", SYS_timerfd_settime},
+    {"uname", SYS_uname},
+    {"writev", SYS_writev},
 };
 
 static const struct {
     const char *name;
     unsigned number;
-} errors[] = {{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EACCES", EACCES}, {"ENOENT", ENOENT}};
+} errors[] = {{"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"EACCES", EACCES},
+              {"ENOENT", ENOENT}, {"ENOSPC", ENOSPC}, {"ENOMEM", ENOMEM}};
 
 typedef struct program {
     struct sock_filter at[4 + 2 * RULES_MAX];

@@ -336,13 +336,16 @@ class Timeouts(unittest.TestCase):
                    lambda conn: self.assertEqual(conn.answer().status, 408))
 
     def test_for_a_body(self):
-        def end(conn):
+        def cut(conn):
             self.assertEqual(conn.head().status, 200)
+            self.assertEqual(conn._exactly(2, bytearray().extend), None)
             with self.assertRaises((EOFError, ConnectionError)):
                 conn._more()
 
-        self.waits(9, lambda conn: conn.send(
-            b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n"), end)
+        post = b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n"
+        self.waits(9, lambda conn: conn.send(post),
+                   lambda conn: self.assertEqual(conn.answer().status, 408))
+        self.waits(9, lambda conn: conn.send(post + b"he"), cut)
 
     def test_between_requests(self):
         self.waits(50, lambda conn: self.assertEqual(conn.get("/plaintext").body, TEXT),
