@@ -59,9 +59,10 @@ static int add_ocsp(command *cmd, const char *value)
 
 static int listen_plain(command *cmd, const char *value)
 {
+    uint32_t first = cmd->options.listen_len;
     int status = add_listen(cmd, value);
-    if (status == EXIT_FINE)
-        cmd->options.listen_plain |= 1u << (cmd->options.listen_len - 1);
+    for (uint32_t i = first; i < cmd->options.listen_len; i++) /* a name may have several */
+        cmd->options.listen_plain |= 1u << i;
     return status;
 }
 

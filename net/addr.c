@@ -2,6 +2,7 @@
 #include "hs_addr.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #include "hs_assert.h"
@@ -27,6 +28,18 @@ static bool parse_v4(hs_addr *out, hs_span host, uint16_t port)
            inet_pton(AF_INET, text, &out->sa.v4.sin_addr) == 1;
 }
 
+/* A zone's number, or the name of an interface of this machine (RFC 4007 section 11.2). */
+static bool parse_zone(hs_span text, uint64_t *zone)
+{
+    char name[IF_NAMESIZE];
+    if (hs_span_u64(text, UINT32_MAX, zone))
+        return true;
+    if (text.len == 0 || !copy_text(name, sizeof name, text))
+        return false;
+    *zone = if_nametoindex(name);
+    return *zone > 0;
+}
+
 static bool parse_v6(hs_addr *out, hs_span host, uint16_t port)
 {
     char text[INET6_ADDRSTRLEN];
@@ -34,7 +47,7 @@ static bool parse_v6(hs_addr *out, hs_span host, uint16_t port)
     const uint8_t *percent = host.len ? memchr(host.ptr, '%', host.len) : NULL;
     if (percent) {
         size_t at = (size_t)(percent - host.ptr);
-        if (!hs_span_u64(hs_span_from(host, at + 1), UINT32_MAX, &zone))
+        if (!parse_zone(hs_span_from(host, at + 1), &zone))
             return false;
         host.len = at;
     }

@@ -28,8 +28,9 @@ typedef struct hs_addr {
 /* The longest name of a Unix socket: sun_path less a NUL (unix(7)). */
 #define HS_UNIX_NAME_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
-/* Parse "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (a numeric zone) or ":80" (any IPv4 address):
- * the port is 0 to 65535 and must be there. Or "unix:/run/x.sock", a path, which may be relative;
+/* Parse "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (a zone by its number, or by the name of an
+ * interface that this machine has, as "%eth0") or ":80" (any IPv4 address): the port is 0 to 65535
+ * and must be there. Or "unix:/run/x.sock", a path, which may be relative;
  * or "unix:@name", a name in Linux's abstract space, which is in no file system. Shard: any.
  * Errors: HS_E_USAGE (not an address), HS_E_LIMIT (more than HS_UNIX_NAME_MAX bytes of path or
  * name). */

@@ -121,6 +121,13 @@ class Drain(unittest.TestCase):
     def test_sigint(self):
         self.check_drain(signal.SIGINT, 2)
 
+    def test_a_name_is_each_of_its_addresses(self):
+        with Program(listen=("localhost:0",)) as server, server.connect() as conn:
+            self.assertEqual(conn.get("/plaintext").body, TEXT)
+        got = run([program.PROGRAM, "--listen", "no-such-name.invalid:0"])
+        self.assertEqual(got.returncode, 2)
+        self.assertIn("--listen: ", got.stderr)
+
     def test_of_six_that_start_at_once_on_one_port_one_serves(self):
         served = 0
         while served < 3:
