@@ -68,7 +68,7 @@ struct client_origin {
 typedef enum conn_state {
     CONN_DIALS,
     CONN_MEETS,   /* the TLS handshake with the proxy */
-    CONN_TUNNELS, /* the proxy's answer to CONNECT */
+    CONN_TUNNELS, /* the proxy's answer to CONNECT, or to SOCKS */
     CONN_SHAKES,  /* the TLS handshake with the host */
     CONN_HEARS,   /* whether the server speaks first */
     CONN_WORKS,
@@ -87,6 +87,7 @@ struct client_conn {
     hs_reaction reaction;  /* to the dial or a handshake */
     hs_cancel *cancel;     /* of all of them; NULL: the way is over */
     proxy_answer *answer;  /* of CONN_TUNNELS, in the fetch's arena */
+    proxy_socks *socks;    /* or this */
     hs_timer hear_timer;   /* of CONN_HEARS, and then */
     hs_task heard;
     uint64_t born_ns, rest_ns;
@@ -305,9 +306,18 @@ HS_NODISCARD hs_err fetch_zone_host(fetch *f, hs_span *host);
 HS_NODISCARD hs_err client_tunnel_proxies(hs_client *client);
 /* The proxy that `f` goes through, which may have a fault, or NULL. */
 const proxy *client_tunnel_via(const fetch *f);
+/* Whether `f` goes through a connection that its proxy makes. */
+bool client_tunnel_needed(const fetch *f);
+/* Whether the proxy itself is asked, in absolute form (RFC 9112 section 3.2.2). */
+bool client_tunnel_asks(const fetch *f);
+/* Whether the connection through it is there. */
+bool client_tunnel_is_open(const client_conn *c);
+/* What it is called when the proxy ends the connection before. */
+const char *client_tunnel_cut_off(const client_conn *c);
 /* Ask for a tunnel on c->stream. Errors: HS_E_CLOSED, -ENOMEM. */
 HS_NODISCARD hs_err client_tunnel_ask(client_conn *c);
-/* Read its answer, until c->answer->open. Errors: as proxy_answer_read; *text says more. */
+/* Read its answer, until it is open. Errors: as proxy_answer_read and proxy_socks_read; *text says
+ * more. */
 HS_NODISCARD hs_err client_tunnel_read(client_conn *c, hs_span in, const char **text);
 
 /* client_conn.c */

@@ -9,6 +9,7 @@
  * The way to a stream on which a request can be sent:
  *
  *   to the host          DIALS                               -> SHAKES if https -> HEARS -> WORKS
+ *   any, by SOCKS        DIALS -> TUNNELS -> SHAKES if https                    -> HEARS -> WORKS
  *   http, by a proxy     DIALS -> MEETS if it is https                          -> HEARS -> WORKS
  *   https, by a proxy    DIALS -> MEETS if it is https -> TUNNELS -> SHAKES     -> HEARS -> WORKS
  */
@@ -16,7 +17,6 @@
 
 /* What is offered to servers of https. */
 static const hs_span alpn = {(const uint8_t *)"http/1.1", 8};
-static const char no_answer[] = "it ended the connection without an answer to CONNECT";
 
 static void conn_free(client_conn *c)
 {
@@ -74,7 +74,7 @@ static void on_end(hs_stream *s)
     if (c->state == CONN_WORKS || c->state == CONN_HEARS)
         c->client->events->end(c->fetch);
     else if (c->state == CONN_TUNNELS)
-        give_up(c, hs_err_of(HS_E_TRUNCATED), no_answer);
+        give_up(c, hs_err_of(HS_E_TRUNCATED), client_tunnel_cut_off(c));
     else if (c->state == CONN_RESTS)
         client_conn_close(c);
 }
@@ -92,6 +92,7 @@ static void on_closed(hs_stream *s, hs_err why)
     hs_client *client = c->client;
     fetch *f = c->fetch;
     bool sent = hs_stream_sent(s) != c->sent_mark, tunnels = c->state == CONN_TUNNELS;
+    const char *cut_off = tunnels ? client_tunnel_cut_off(c) : NULL;
     if (c->state == CONN_RESTS)
         client_pool_unrest(c);
     c->state = CONN_ENDS;
@@ -101,7 +102,7 @@ static void on_closed(hs_stream *s, hs_err why)
     conn_free(c);
     if (f && tunnels) {
         f->conn = NULL;
-        client->events->failed(f, hs_ok(why) ? hs_err_of(HS_E_TRUNCATED) : why, no_answer);
+        client->events->failed(f, hs_ok(why) ? hs_err_of(HS_E_TRUNCATED) : why, cut_off);
     } else if (f) {
         f->conn = NULL;
         client->events->closed(f, why, sent);
@@ -179,7 +180,7 @@ static void work(client_conn *c, hs_stream *s)
 /* Ask the proxy for a tunnel. */
 static void tunnel(client_conn *c, hs_stream *s)
 {
-    HS_ASSERT(c->fetch->via && client_secure(&c->fetch->url));
+    HS_ASSERT(client_tunnel_needed(c->fetch));
     take_stream(c, s, CONN_TUNNELS);
     c->client->events->phase(c->fetch, HS_FETCH_TUNNEL);
     hs_err err = client_tunnel_ask(c);
@@ -255,14 +256,18 @@ static void on_answer(client_conn *c, hs_span bytes)
         give_up(c, err, text);
         return;
     }
-    if (!c->answer->open)
+    if (!client_tunnel_is_open(c))
         return;
     hs_stream *s = c->stream;
     s->events = &nobody;
     c->stream = NULL;
     c->answer = NULL;
+    c->socks = NULL;
     c->fetch->at_proxy = false;
-    secure(c, s, c->fetch->url.host, CONN_SHAKES);
+    if (client_secure(&c->fetch->url))
+        secure(c, s, c->fetch->url.host, CONN_SHAKES);
+    else
+        work(c, s);
 }
 
 static void on_dialled(hs_reaction *reaction, hs_outcome o)
@@ -279,7 +284,7 @@ static void on_dialled(hs_reaction *reaction, hs_outcome o)
     bool https = client_secure(&f->url);
     if (f->via && f->via->secure)
         secure(c, o.value, f->via->host, CONN_MEETS);
-    else if (f->via && https)
+    else if (client_tunnel_needed(f))
         tunnel(c, o.value);
     else if (https)
         secure(c, o.value, f->url.host, CONN_SHAKES);

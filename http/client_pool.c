@@ -14,7 +14,7 @@
 static size_t put_key(uint8_t *key, const fetch *f)
 {
     const hs_url *url = &f->url;
-    bool secure = client_secure(url), asked = f->via && !secure;
+    bool secure = client_secure(url), asked = client_tunnel_asks(f);
     hs_span host = asked ? f->via->host : url->host;
     size_t len = 0;
     key[len++] = f->guarded ? 'g' : 'a';

@@ -25,10 +25,43 @@ const proxy *client_tunnel_via(const fetch *f)
     return proxy_for(&client->proxies, &f->url);
 }
 
+bool client_tunnel_needed(const fetch *f)
+{
+    return f->via && (f->via->socks || client_secure(&f->url));
+}
+
+bool client_tunnel_asks(const fetch *f)
+{
+    return f->via && !client_tunnel_needed(f);
+}
+
+bool client_tunnel_is_open(const client_conn *c)
+{
+    return c->socks ? c->socks->open : c->answer->open;
+}
+
+const char *client_tunnel_cut_off(const client_conn *c)
+{
+    return c->socks ? "it ended the connection inside of SOCKS"
+                    : "it ended the connection without an answer to CONNECT";
+}
+
+static hs_err ask_socks(client_conn *c)
+{
+    fetch *f = c->fetch;
+    hs_span first;
+    c->socks = hs_arena_take(&f->arena, sizeof *c->socks);
+    HS_ENSURE(c->socks, -ENOMEM);
+    proxy_socks_begin(c->socks, f->via, &f->url, &first);
+    return hs_stream_write(c->stream, first);
+}
+
 hs_err client_tunnel_ask(client_conn *c)
 {
     fetch *f = c->fetch;
     hs_span head;
+    if (f->via->socks)
+        return ask_socks(c);
     HS_ASSERT(f->via && c->stream && !c->answer);
     HS_ASSERT(hs_url_port(&f->url) > 0);
     c->answer = hs_arena_take(&f->arena, sizeof *c->answer);
@@ -62,8 +95,23 @@ static const char *refusal(const client_conn *c, hs_err err)
     }
 }
 
+/* A stream that takes nothing any more will say why. */
+static hs_err read_socks(client_conn *c, hs_span in, const char **text)
+{
+    hs_span next;
+    hs_err err = proxy_socks_read(c->socks, in, &next);
+    *text = c->socks->text;
+    HS_TRY(err);
+    if (next.len == 0)
+        return HS_OK;
+    err = hs_stream_write(c->stream, next);
+    return hs_stream_writable(c->stream) ? err : HS_OK;
+}
+
 hs_err client_tunnel_read(client_conn *c, hs_span in, const char **text)
 {
+    if (c->socks)
+        return read_socks(c, in, text);
     HS_ASSERT(c->answer && !c->answer->open);
     HS_ASSERT(in.len > 0);
     hs_err err = proxy_answer_read(c->answer, in);

@@ -56,7 +56,7 @@ static void put_request_line(out *o, const fetch *f)
 {
     put(o, f->method_name);
     put(o, HS_SPAN(" "));
-    bool absolute = f->via && !client_secure(&f->url);
+    bool absolute = client_tunnel_asks(f);
     if (absolute) {
         /* RFC 9112 section 3.2.2. */
         put(o, HS_SPAN("http://"));

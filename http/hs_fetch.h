@@ -79,14 +79,14 @@ typedef struct hs_client_options {
     /* Proxies, as the environment names them: a list of "NAME=value" that ends with NULL, such as
      * environ(7). Read once, and copied. NULL: no proxies. HTTP_PROXY is for http: URLs,
      * HTTPS_PROXY for https: ones, ALL_PROXY for what has none of its own, and NO_PROXY lists whom
-     * none is for
-     * ("*", names with all below them, addresses, networks, each with or without a port); small
-     * letters go first. A proxy is http://[NAME:PASSWORD@]HOST[:PORT], or https:// where it is
-     * spoken to over TLS. http: URLs are asked of it; for https: it is asked for a tunnel
-     * (CONNECT), and the host is verified inside of that. Names of hosts are looked up by the
-     * proxy, and `allow` hears of the proxy's address alone; so a guarded fetch that would go
-     * through one is HS_E_FORBIDDEN. With `connect_to` there are none. A variable that names no
-     * proxy fails the fetches that would go through it, with HS_E_USAGE and its name and value. */
+     * none is for ("*", names with all below them, addresses, networks, each with or without a
+     * port); small letters go first. A proxy is http://[NAME:PASSWORD@]HOST[:PORT], https:// where
+     * it is spoken to over TLS, or socks5:// or socks5h:// (RFC 1928; both look names up at the
+     * proxy). http: URLs are asked of it; for https: it is asked for a tunnel (CONNECT), and the
+     * host is verified inside of that. Names of hosts are looked up by the proxy, and `allow` hears
+     * of the proxy's address alone; so a guarded fetch that would go through one is HS_E_FORBIDDEN.
+     * With `connect_to` there are none. A variable that names no proxy fails the fetches that would
+     * go through it, with HS_E_USAGE and its name and value. */
     const char *const *proxy_env;
     uint32_t conns_per_origin; /* or to a proxy, for http:. 0: 64 */
     uint32_t conns_max;        /* in all. 0: 1024 */

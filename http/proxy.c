@@ -10,6 +10,8 @@
 
 /* Of a variable in an error's text. */
 #define SHOWN_BYTES_MAX 80
+/* Where SOCKS proxies listen (RFC 1928 section 3). */
+#define SOCKS_PORT 1080
 /* "[", an IPv6 address, "]/128". */
 #define NET_BYTES_MAX 64
 
@@ -53,26 +55,62 @@ static hs_err authorization_of(const hs_url *url, hs_arena *arena, hs_span *out)
     return hs_basic_auth(arena, name, password, out);
 }
 
+/* `before` and `text`, parsed. */
+static hs_err parse_with(hs_url *url, hs_arena *arena, hs_span before, hs_span text)
+{
+    uint8_t *with = hs_arena_take(arena, before.len + text.len + 1);
+    HS_ENSURE(with, -ENOMEM);
+    memcpy(with, before.ptr, before.len);
+    if (text.len > 0)
+        memcpy(with + before.len, text.ptr, text.len);
+    hs_err err = hs_url_parse(url, arena, hs_span_of(with, before.len + text.len), NULL);
+    return err.code == HS_E_LIMIT ? hs_err_of(HS_E_USAGE) : err;
+}
+
+/* What follows "socks5://" or "socks5h://"; empty: it is neither. */
+static hs_span after_socks(hs_span text)
+{
+    static const char *const schemes[] = {"socks5://", "socks5h://"};
+    for (size_t i = 0; i < HS_ARRAY_LEN(schemes); i++) {
+        hs_span scheme = hs_span_str(schemes[i]);
+        if (text.len > scheme.len && hs_span_eq_nocase(hs_span_of(text.ptr, scheme.len), scheme))
+            return hs_span_from(text, scheme.len);
+    }
+    return hs_span_of(NULL, 0);
+}
+
+/* A host as that of an http: URL, whose own port is told from none by a second look. */
+static hs_err parse_socks(proxy *out, hs_arena *arena, hs_span text)
+{
+    hs_url url;
+    HS_TRY(parse_with(&url, arena, HS_SPAN("https://"), text));
+    uint32_t port = url.port;
+    HS_TRY(parse_with(&url, arena, HS_SPAN("http://"), text));
+    if (port == HS_URL_PORT_NONE)
+        port = url.port == HS_URL_PORT_NONE ? SOCKS_PORT : url.port;
+    HS_ENSURE(port > 0 && url.host.len <= PROXY_HOST_BYTES_MAX, HS_E_USAGE);
+    out->socks = true;
+    out->port = (uint16_t)port;
+    out->host = url.host;
+    HS_TRY(hs_percent_decode(arena, url.username, &out->username));
+    HS_TRY(hs_percent_decode(arena, url.password, &out->password));
+    HS_ENSURE(out->username.len <= UINT8_MAX && out->password.len <= UINT8_MAX, HS_E_USAGE);
+    return HS_OK;
+}
+
 static hs_err parse_proxy(proxy *out, hs_arena *arena, hs_span text)
 {
     hs_url url;
-    if (!has_scheme(text)) {
-        uint8_t *with = hs_arena_take(arena, text.len + 7);
-        HS_ENSURE(with, -ENOMEM);
-        memcpy(with, "http://", 7);
-        memcpy(with + 7, text.ptr, text.len);
-        text = hs_span_of(with, text.len + 7);
-    }
-    hs_err err = hs_url_parse(&url, arena, text, NULL);
-    HS_ENSURE(err.code != HS_E_LIMIT, HS_E_USAGE);
-    HS_TRY(err);
+    hs_span socks = after_socks(text);
+    if (socks.len > 0)
+        return parse_socks(out, arena, socks);
+    HS_TRY(parse_with(&url, arena, has_scheme(text) ? HS_SPAN("") : HS_SPAN("http://"), text));
     out->secure = hs_span_eq(url.scheme, HS_SPAN("https"));
     HS_ENSURE(out->secure || hs_span_eq(url.scheme, HS_SPAN("http")), HS_E_USAGE);
     HS_ENSURE(hs_url_port(&url) > 0 && url.host.len <= PROXY_HOST_BYTES_MAX, HS_E_USAGE);
     out->port = (uint16_t)hs_url_port(&url);
-    HS_TRY(authorization_of(&url, arena, &out->authorization));
-    /* The URL may have it from `text`, which is the environment's. */
-    return hs_arena_copy(arena, url.host, &out->host);
+    out->host = url.host;
+    return authorization_of(&url, arena, &out->authorization);
 }
 
 /* What a variable holds, as it may be shown: without name and password, which end at the last '@',
@@ -118,7 +156,7 @@ static hs_err read_one(proxy *out, hs_arena *arena, hs_span text, const char *na
     hs_err err = parse_proxy(out, arena, text);
     if (err.code == HS_E_USAGE)
         return set_fault(out, arena, name, text,
-                         "not a proxy: want http://HOST:PORT or https://HOST:PORT");
+                         "not a proxy: want http://, https://, socks5:// or socks5h://HOST:PORT");
     HS_TRY(err);
     HS_ASSERT(out->host.len > 0 && out->port > 0);
     if (out->secure && !tls)

@@ -15,7 +15,10 @@
 typedef struct proxy {
     hs_span host;          /* a name, or an address; of IPv6 in brackets. Empty: no proxy */
     hs_span authorization; /* the value of Proxy-Authorization; empty: none */
+    hs_span username;      /* of SOCKS; at most 255 bytes each */
+    hs_span password;
     uint16_t port;
+    bool socks;        /* SOCKS5: every URL goes through a connection that it makes */
     bool secure;       /* TLS to the proxy itself (https://proxy) */
     const char *fault; /* why it cannot be used, with the variable's name and value; NULL: it can */
 } proxy;
@@ -29,10 +32,11 @@ typedef struct proxy_set {
 /* Read `env`, a list of "NAME=value" that ends with NULL, as environ(7) has it. The small name goes
  * before the capital one, and an empty value is none; all_proxy is for what has none of its own.
  * HTTP_PROXY is ignored where REQUEST_METHOD is set: a CGI server makes it of a stranger's field
- * "Proxy" (CVE-2016-5385). A proxy is http:// or https://, or a host and port alone; without a port
- * it is the scheme's; a path, a query and a fragment mean nothing. A variable that names no proxy
- * that can be used, with `tls` or without, is told by `fault`: it concerns those alone who would
- * go through it. A name and a password in it are not shown. Errors: -ENOMEM. */
+ * "Proxy" (CVE-2016-5385). A proxy is http:// or https://, socks5:// or socks5h://, or a host and
+ * port alone; without a port it is the scheme's, of SOCKS 1080; a path, a query and a fragment mean
+ * nothing. A variable that names no proxy that can be used, with `tls` or without, is told by
+ * `fault`: it concerns those alone who would go through it. A name and a password in it are not
+ * shown. Errors: -ENOMEM. */
 HS_NODISCARD hs_err proxy_set_read(proxy_set *out, hs_arena *arena, const char *const *env,
                                    bool tls);
 
@@ -68,3 +72,26 @@ void proxy_answer_init(proxy_answer *a, hs_arena *arena);
  * a->status says), HS_E_PROTOCOL, also for bytes behind the head: the host has nothing to say
  * before us; HS_E_LIMIT, -ENOMEM. */
 HS_NODISCARD hs_err proxy_answer_read(proxy_answer *a, hs_span in);
+
+/* ---- SOCKS5 (RFC 1928), with a name and a password (RFC 1929) or without ---- */
+
+typedef struct proxy_socks {
+    const proxy *via;
+    const hs_url *url;
+    const char *text; /* why it failed, in words; NULL: it did not */
+    bool open;        /* the connection is there: what comes next is the host's */
+    uint8_t step;
+    uint16_t in_len;
+    uint8_t in[4 + 1 + 255 + 2];    /* the message that is being read */
+    uint8_t out[3 + 255 + 1 + 255]; /* the last one that was written */
+} proxy_socks;
+
+/* Begin: *out is what to send first, and stays until the next call. The host's name, if it has one,
+ * is looked up by the proxy. `via` and `url` are borrowed until the end. */
+void proxy_socks_begin(proxy_socks *s, const proxy *via, const hs_url *url, hs_span *out);
+
+/* Read what came; *out is what to send then, if not empty. Once s->open is true, read no more.
+ * Errors, with s->text: -EACCES (it wants another name and password, or does not let us there),
+ * -ECONNREFUSED, -ENETUNREACH, -EHOSTUNREACH, -EAFNOSUPPORT (what it says of the host),
+ * HS_E_PROTOCOL. */
+HS_NODISCARD hs_err proxy_socks_read(proxy_socks *s, hs_span in, hs_span *out);

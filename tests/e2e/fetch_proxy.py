@@ -121,6 +121,79 @@ class Plain(unittest.TestCase):
         self.assertEqual(len(self.proxy.heads), 2)
 
 
+class Socks(Proxy):
+    """The same by SOCKS5 (RFC 1928), with a name and a password where `login` has them."""
+
+    def __init__(self, login=None):
+        self.login = login
+        self.targets = []
+        super().__init__()
+
+    def exactly(self, conn, size):
+        got = b""
+        while len(got) < size:
+            part = conn.recv(size - len(got))
+            if not part:
+                raise OSError("it ended")
+            got += part
+        return got
+
+    def one(self, conn):
+        methods = self.exactly(conn, self.exactly(conn, 2)[1])
+        method = 2 if self.login else 0
+        conn.sendall(bytes([5, method if method in methods else 255]))
+        if self.login:
+            name = self.exactly(conn, self.exactly(conn, 2)[1])
+            password = self.exactly(conn, self.exactly(conn, 1)[0])
+            good = (name, password) == self.login
+            conn.sendall(bytes([1, 0 if good else 1]))
+            if not good:
+                return
+        kind = self.exactly(conn, 4)[3]
+        if kind == 3:
+            host = self.exactly(conn, self.exactly(conn, 1)[0]).decode()
+        else:
+            host = socket.inet_ntoa(self.exactly(conn, 4))
+        port = int.from_bytes(self.exactly(conn, 2), "big")
+        self.targets.append((host, port))
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as upstream:
+            conn.sendall(b"\5\0\0\1\0\0\0\0\0\0")
+            self.join(conn, upstream)
+
+
+class BySocks(unittest.TestCase):
+    def fetch(self, proxy, url, *flags, scheme="socks5h", login=""):
+        return fetch(*flags, url, env={"ALL_PROXY": f"{scheme}://{login}{proxy.address}"})
+
+    def test_http(self):
+        with Program() as server, Socks() as proxy:
+            for scheme in ("socks5", "socks5h"):
+                got = self.fetch(proxy, f"http://nowhere.test:{server.port}/plaintext",
+                                 scheme=scheme)
+                self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+            self.fetch(proxy, server.url + "/plaintext")
+            self.assertEqual(proxy.targets, 2 * [("nowhere.test", server.port)] +
+                             [("127.0.0.1", server.port)])
+
+    def test_a_name_and_a_password(self):
+        with Program() as server, Socks((b"me", b"sec:ret")) as proxy:
+            url = server.url + "/plaintext"
+            got = self.fetch(proxy, url, login="me:sec%3aret@")
+            self.assertEqual((got.returncode, got.stdout, got.stderr), (0, TEXT, ""))
+            for login, text in (("me:no@", "does not take our name and password"),
+                                ("", "wants a name and a password")):
+                got = self.fetch(proxy, url, login=login)
+                self.assertEqual(got.returncode, 1)
+                self.assertIn(text, got.stderr)
+
+    @unittest.skipUnless(tls.CERTS, "built without TLS")
+    def test_https(self):
+        with Program(*tls.pair("server")) as server, Socks() as proxy:
+            got = self.fetch(proxy, f"https://server.test:{server.port}/bytes/3000000",
+                             "--cacert", tls.path("ca.pem"))
+            self.assertEqual((len(got.stdout), got.stderr, got.returncode), (3000000, "", 0))
+
+
 class Bad(unittest.TestCase):
     def fails(self, error, phase, text, *words, **env):
         got = fetch("--json", *words, env=env)

@@ -165,6 +165,36 @@ Test(http_proxy, a_proxy_has_a_scheme_a_port_and_a_password)
     expect_span(set.http.authorization, "Basic dTo=");
 }
 
+Test(http_proxy, socks_has_a_port_of_its_own)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+    } fine[] = {
+        {"socks5://p", "p", 1080},
+        {"SOCKS5H://P:1081/x", "p", 1081},
+        {"socks5h://u:p@p:80", "p", 80},
+        {"socks5://p:443", "p", 443},
+        {"socks5://[::1]:0443", "[::1]", 443},
+        {"socks5://127.1", "127.0.0.1", 1080},
+    };
+    for (size_t i = 0; i < HS_ARRAY_LEN(fine); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "all_proxy=%s", fine[i].text);
+        proxy_set set = read_env(ENV(text));
+        cr_assert(set.http.socks && !set.http.secure && set.https.socks, "%s", fine[i].text);
+        expect_proxy(&set, "http://h/", fine[i].host, fine[i].port);
+    }
+    static const char *const bad[] = {"socks5://",  "socks5h://:80", "socks5://p:0",
+                                      "socks4://p", "socks://p",     "socks5://p q"};
+    for (size_t i = 0; i < HS_ARRAY_LEN(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "all_proxy=%s", bad[i]);
+        proxy_set set = read_env(ENV(text));
+        cr_assert(set.http.fault != NULL, "%s", bad[i]);
+    }
+}
+
 Test(http_proxy, what_is_behind_its_port_means_nothing)
 {
     static const char *const fine[] = {"http://p:1/path", "p:1/", "p:1?x", "p:1#f",
@@ -497,6 +527,38 @@ Test(http_proxy, its_answer_is_limited)
         err = proxy_answer_read(&a, HS_SPAN("HTTP/1.1 100 Go\r\n\r\n")).code;
     cr_assert_eq(err, HS_E_PROTOCOL);
     cr_assert_eq(heads, 9);
+}
+
+/* ---- SOCKS ---- */
+
+Test(http_proxy, socks_says_no_more_than_its_answer)
+{
+    static const struct {
+        const char *says[3];
+        size_t lens[3];
+    } scripts[] = {
+        {{"\5\0\5"}, {3}},
+        {{"\5\2\1"}, {3}},
+        {{"\5\2", "\1\0\5"}, {2, 3}},
+        {{"\5\2", "\1\0", "\5\0\0\1\1\2\3\4\0\120x"}, {2, 2, 11}},
+        {{"\5\0", "\5\0\0\3\0\0\0\0"}, {2, 8}},
+    };
+    proxy_set set = read_env(ENV("all_proxy=socks5://u:p@proxy"));
+    hs_url url;
+    cr_assert(hs_ok(hs_url_parse(&url, &arena, HS_SPAN("http://h/"), NULL)));
+    for (size_t i = 0; i < HS_ARRAY_LEN(scripts); i++) {
+        static proxy_socks s;
+        hs_span out;
+        hs_err err = HS_OK;
+        proxy_socks_begin(&s, &set.http, &url, &out);
+        cr_assert(hs_span_eq(out, hs_span_of("\5\2\0\2", 4)));
+        for (size_t k = 0; hs_ok(err); k++) {
+            cr_assert(k < 3 && scripts[i].lens[k] > 0 && !s.open, "%zu", i);
+            err = proxy_socks_read(&s, hs_span_of(scripts[i].says[k], scripts[i].lens[k]), &out);
+        }
+        cr_assert_eq(err.code, HS_E_PROTOCOL);
+        cr_assert_str_eq(s.text, "it sent more than its answer");
+    }
 }
 
 /* ---- memory ---- */
