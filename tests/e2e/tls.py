@@ -497,6 +497,7 @@ class Hostile(Server):
              False),
             (29, bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
              False),
+            (25, b"\x04\x00" + b"\x01" * 65 + b"\x00" + b"\x01" * 65, False),
             (29, b"\xec" + b"\xff" * 30 + b"\x7f", False), (29, bytes([9]) + bytes(30), False),
         ]
         for group, share, fits in shares:
@@ -517,6 +518,23 @@ class Hostile(Server):
             got = self.raw(server, hello_12([0x1234, group]), finish=True)
             exchange = got.index(b"\x03" + group.to_bytes(2, "big"))  # named_curve, in the message
             self.assertGreater(exchange, 0)
+
+    def test_bad_keys_of_tls_1_2_get_an_alert(self):
+        """The same in a ClientKeyExchange (RFC 8422 section 5.11)."""
+        server = self.usual()
+        for group, point in ((23, b"\x04" + bytes(64)), (23, b"\x04" + b"\x01" * 64),
+                             (23, b"\x04" + bytes(63)), (24, b"\x04" + b"\x01" * 96),
+                             (25, b"\x04\x00" + b"\x01" * 65 + b"\x00" + b"\x01" * 65),
+                             (29, bytes(32)), (29, bytes(31))):
+            with self.subTest(group=group, point=point.hex()), Connection(server.port) as conn:
+                conn.send(hello_12([group]))
+                got = b""
+                while b"\x0e\x00\x00\x00" not in got:  # ServerHelloDone
+                    part = conn.sock.recv(65536)
+                    self.assertTrue(part)
+                    got += part
+                conn.send(records(b"\x10" + prefixed(prefixed(point, 1), 3), 16384))
+                self.assertEqual(conn.sock.recv(65536)[:1], b"\x15")
 
     def test_two_shares_for_a_group(self):
         """RFC 8446 section 4.2.8; CVE-2025-11936."""
