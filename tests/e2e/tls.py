@@ -759,6 +759,37 @@ class Client(unittest.TestCase):
         said = self.ask(self.serve(self.cut_off), "server.test", "hello")
         self.assertEqual(said, "you said hello\n\nend: HS_E_TRUNCATED\n")
 
+    def test_a_server_with_a_bad_key_share(self):
+        """RFC 8446 sections 4.2.8.2 and 7.4.2, of the client's side."""
+        seen = []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def work():
+                sock, _ = listener.accept()
+                with sock:
+                    sock.settimeout(PATIENCE)
+                    hello = b""
+                    while len(hello) < 5 or len(hello) < 5 + int.from_bytes(hello[3:5], "big"):
+                        hello += sock.recv(65536)
+                    session = hello[44:44 + hello[43]]
+                    at = hello.index(b"\x00\x33\x00", 44 + len(session))  # key_share
+                    group = hello[at + 6:at + 8]
+                    size = int.from_bytes(hello[at + 8:at + 10], "big")
+                    share = bytes(32) if size == 32 else b"\x04" + bytes(size - 1)
+                    extensions = (extension(43, b"\x03\x04") +
+                                  extension(51, group + prefixed(share, 2)))
+                    body = (b"\x03\x03" + bytes(range(32)) + prefixed(session, 1) +
+                            b"\x13\x01\x00" + prefixed(extensions, 2))
+                    sock.sendall(records(b"\x02" + prefixed(body, 3), 16384))
+                    seen.append(sock.recv(65536))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            said = self.ask(listener.getsockname()[1], "server.test", "hello")
+            thread.join()
+        self.assertTrue(said.startswith("failed: HS_E_TLS"), said)
+        self.assertEqual(seen[0][:1], b"\x15", seen)
+
     def test_certificates_that_are_not_accepted(self):
         for cert, host, ca, words in (
                 ("expired", "server.test", "ca.pem", "HS_E_CERT_TIME: certificate expired"),
