@@ -131,8 +131,7 @@ Test(h1_response, bad_status_lines)
         "HTTP1.1 200 OK\r\n",
         "HTTP/1,1 200 OK\r\n",
         "HT\x14P/1.1 200 OK\r\n",
-        "HTTP\x0f"
-        "1.1 200\r\n",
+        "HTTP\0171.1 200\r\n",
         "ICY 200 OK\r\n\r\n",
         "<html>",
         " HTTP/1.1 200 OK\r\n",
