@@ -283,13 +283,23 @@ size_t hs_pool_trim(hs_pool *pool, uint32_t keep)
     return bytes;
 }
 
+/* One above the highest slab that holds memory. The rest of the table was never written, and is not
+ * read: that would give it pages. */
+static uint32_t slabs_end(const hs_pool *pool)
+{
+    uint32_t end = 0;
+    for (uint32_t seen = 0; seen < pool->slabs_live; end++)
+        seen += pool->slabs[end] != NULL;
+    return end;
+}
+
 uint32_t hs_pool_trim_rest(hs_pool *pool, uint32_t slabs_max)
 {
     HS_ASSERT(pool);
     uint32_t from = HS_MAX(pool->trim_from, pool->slabs_peak), returned = 0;
     if (pool->trim_from == 0)
         return 0;
-    for (uint32_t i = pool->slabs_max; i-- > from;) {
+    for (uint32_t i = slabs_end(pool); i-- > from;) {
         hs_pool_slab *slab = pool->slabs[i];
         if (!slab || slab->used > 0)
             continue;
