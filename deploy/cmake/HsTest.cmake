@@ -166,7 +166,8 @@ function(hs_fuzz_target name)
             set(seconds 600)
         endif()
         math(EXPR timeout "${seconds} + ${HS_TEST_TIMEOUT}")
-        hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}>
+        # A finding ends libFuzzer with 77 otherwise, which is ctest's "skipped".
+        hs_register_test(${name} fuzz ${timeout} $<TARGET_FILE:${target}> -error_exitcode=1
             -max_total_time=${seconds} -timeout=300 -rss_limit_mb=2048
             -print_final_stats=1 -artifact_prefix=${found}/ ${found}/corpus ${corpus})
     else()

@@ -94,7 +94,7 @@ static void check_request(const h1_head *head, const uint8_t *base, const h1_lim
     HS_ASSERT(inside(head, head->query_at, head->query_len));
     HS_ASSERT(inside(head, head->authority_at, head->authority_len));
     for (size_t i = 0; i < target.len; i++)
-        HS_ASSERT(target.ptr[i] > ' ' && target.ptr[i] < 0x7f && target.ptr[i] != '#');
+        HS_ASSERT(target.ptr[i] > ' ' && target.ptr[i] != 0x7f && target.ptr[i] != '#');
     if (head->authority_len > 0)
         HS_ASSERT(h1_authority_valid(h1_span(base, head->authority_at, head->authority_len)));
     if (head->absolute || head->method == HS_METHOD_CONNECT)
