@@ -551,8 +551,9 @@ class Hostile(Server):
 
     def test_a_hello_that_is_too_large(self):
         server = self.usual()
-        got = self.raw(server, hello_12([23], padding=20000), finish=True)
-        self.assertEqual(got[:1], b"\x16")
+        with Connection(server.port) as conn:
+            conn.send(hello_12([23], padding=20000))
+            self.assertEqual(conn.sock.recv(1), b"\x16")
         got = self.raw(server, hello_12([23], padding=21000))
         self.assertEqual(got, b"\x15\x03\x03\x00\x02\x02\x50")
         self.assertIn("refused a ClientHello of more than 20480 bytes", server.stop())
